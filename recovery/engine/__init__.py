@@ -1,0 +1,1 @@
+"""What every verb shares: plan, journal, lease, errors, command line."""
