@@ -5,6 +5,8 @@
     ├── StepFailedError   4  before the point of no return; a rerun is safe
     ├── StrandedError     5  after it; a rerun goes on, or a person finishes
     └── DeviatedError     6  finished, but something is not as it should be or was not verified
+    OutsideError             AWS, a database or a network did not do what was asked; the place in
+                             the plan decides which of the above that means
 
 0 means recovered and verified, 1 a bug, 2 wrong usage. Messages give value, rule, next action.
 """
@@ -50,6 +52,10 @@ class DeviatedError(RecoveryError):
     """Everything ran, but the outcome is not what was promised, or could not be verified."""
 
     exit_code = DEVIATED
+
+
+class OutsideError(Exception):
+    """AWS, a database or a network failed us; subclasses live with what they translate."""
 
 
 def worst(codes: Iterable[int]) -> int:

@@ -1,0 +1,74 @@
+"""What the command lines share: the options, and how an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+from recovery.engine.errors import BUG, REFUSED, OutsideError, RecoveryError
+
+EXIT_CODES = """\
+exit codes:
+  0  done and verified
+  1  a bug in this program
+  2  wrong usage
+  3  refused: nothing was changed
+  4  failed before the point of no return; run again
+  5  stranded after the point of no return; run again, or finish by hand (RUNBOOK.md)
+  6  finished, but something deviates or could not be verified
+Several products: the worst of theirs, in the order 5 1 4 6 3 0.
+"""
+
+
+def parser(verb: str, description: str, *, region_means: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that every verb has."""
+    made = argparse.ArgumentParser(
+        prog=f"python -m recovery.{verb}",
+        description=description,
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--region", required=True, metavar="REGION", help=region_means)
+    made.add_argument(
+        "--product",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this product; repeat for several (default: all)",
+    )
+    made.add_argument("--json", action="store_true", help="print the result as JSON")
+    made.add_argument(
+        "--resolver",
+        metavar="HOST[:PORT]",
+        default=os.environ.get("STANDBY_RESOLVER"),
+        help="ask this DNS server for the products' names (default: $STANDBY_RESOLVER, "
+        "else the system's)",
+    )
+    return made
+
+
+def main(command: Callable[[], int]) -> None:
+    """Run a command and leave with its exit code; every failure is one line on standard error."""
+    try:
+        code = command()
+    except RecoveryError as error:
+        code = _tell(str(error), error.exit_code)
+    except OutsideError as error:
+        code = _tell(str(error), REFUSED)
+    except KeyboardInterrupt:
+        code = _tell("interrupted; run the same command again to go on", 130)
+    except Exception as error:
+        if os.environ.get("STANDBY_TRACE"):
+            raise
+        what = f"a bug: {type(error).__name__}: {error} (STANDBY_TRACE=1 shows where)"
+        code = _tell(what, BUG)
+    sys.stdout.flush()
+    # Threads that still wait for a dead region must not hold the operator up.
+    os._exit(code)
+
+
+def _tell(message: str, code: int) -> int:
+    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)  # noqa: PTH119
+    return code

@@ -1,0 +1,132 @@
+"""Append-only record of one execution: what it was about to do, and what it then saw.
+
+JSON Lines. Each record carries the SHA-256 of the line before, so an edit shows. A record is on
+disk (fsync) before `write` returns. After each one the whole file goes to a mirror where another
+operator finds it; a mirror that fails is said once and does not stop the recovery.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from recovery.engine.errors import RefusedError
+
+Mirror = Callable[[bytes], str | None]
+"""Takes the whole journal; returns None, or why it could not be kept."""
+
+Fact = str | int | float | bool | None
+GENESIS = "0" * 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One line of a journal."""
+
+    number: int
+    at: str
+    product: str
+    step: str
+    event: str
+    facts: Mapping[str, Fact]
+
+
+class Journal:
+    """The journal of one execution; any of its products' threads may write."""
+
+    def __init__(self, folder: Path, execution: str, mirror: Mirror | None = None) -> None:
+        """Open a new journal under `folder`; raise RefusedError where it cannot be written."""
+        self.path = folder / "journals" / f"{execution}.jsonl"
+        self.execution = execution
+        self._mirror = mirror
+        self._lock = threading.Lock()
+        self._mirroring = threading.Lock()
+        self._number = 0
+        self._previous = GENESIS
+        self.mirror_fault: str | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._append("", "execution", "opened", {})
+        except OSError as error:
+            msg = (
+                f"the journal {self.path} cannot be written ({error.strerror}); an execution "
+                "must leave a record: free space, or point STANDBY_STATE at another disk"
+            )
+            raise RefusedError(msg) from error
+
+    def write(self, product: str, step: str, event: str, facts: Mapping[str, Fact]) -> None:
+        """Append a record; it is on disk when this returns.
+
+        OSError where the disk takes no more: the caller must not act.
+        """
+        with self._lock:
+            self._append(product, step, event, facts)
+        self._copy_out()
+
+    def _append(self, product: str, step: str, event: str, facts: Mapping[str, Fact]) -> None:
+        self._number += 1
+        line = json.dumps(
+            {
+                "n": self._number,
+                "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "execution": self.execution,
+                "product": product,
+                "step": step,
+                "event": event,
+                "facts": dict(facts),
+                "previous": self._previous,
+            },
+            sort_keys=True,
+        ).encode()
+        _write_all(self._file, line + b"\n")
+        os.fsync(self._file)
+        self._previous = hashlib.sha256(line).hexdigest()
+
+    def _copy_out(self) -> None:
+        if self._mirror is None or self.mirror_fault:
+            return
+        with self._mirroring:
+            self.mirror_fault = self._mirror(self.path.read_bytes())
+
+    def close(self) -> None:
+        """Close the file; nothing can be written after this."""
+        os.close(self._file)
+
+
+def read(content: bytes) -> list[Record]:
+    """Return the records of a journal; ValueError names the first line that was tampered with.
+
+    A last line without its end is what a kill leaves, and is passed over.
+    """
+    records: list[Record] = []
+    previous = GENESIS
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        fields = json.loads(line)
+        if fields["previous"] != previous or fields["n"] != number:
+            msg = f"line {number} does not follow line {number - 1}: the journal was changed"
+            raise ValueError(msg)
+        records.append(
+            Record(
+                number=number,
+                at=fields["at"],
+                product=fields["product"],
+                step=fields["step"],
+                event=fields["event"],
+                facts=fields["facts"],
+            )
+        )
+        previous = hashlib.sha256(line).hexdigest()
+    return records
+
+
+def _write_all(file: int, content: bytes) -> None:
+    """Write `content` whole: a full disk first writes a part of it without an error."""
+    while content:
+        content = content[os.write(file, content) :]

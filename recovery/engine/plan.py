@@ -1,0 +1,184 @@
+"""A plan is a tuple of steps, run in order: observe, act, observe.
+
+Running it again skips what already holds; that is how a killed execution resumes. What a step
+did is never taken from memory or from the journal, always from the world, as `done` sees it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from recovery.engine.errors import (
+    DEVIATED,
+    RECOVERED,
+    OutsideError,
+    RecoveryError,
+    RefusedError,
+    StepFailedError,
+    StrandedError,
+)
+from recovery.engine.journal import Journal
+from recovery.engine.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What `done` observed: whether the step's outcome holds, and a line about it."""
+
+    holds: bool
+    text: str
+
+
+class Report(Protocol):
+    """How a step speaks while it acts."""
+
+    def say(self, text: str) -> None:
+        """Tell the operator and the journal."""
+        ...
+
+    def deviate(self, text: str) -> None:
+        """Note what is not as it should be; the plan goes on and ends as deviated."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One action. `act` makes `done` hold; `done` reads only."""
+
+    name: str
+    act: Callable[[Report], None]
+    done: Callable[[], Seen]
+    commits: bool = False
+    """Past this step there is no way back: what fails later leaves the product stranded."""
+
+
+class Token(Protocol):
+    """The right to act: the execution lease."""
+
+    def renew(self) -> None:
+        """Hold the lease still, or raise RecoveryError."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class StepOutcome:
+    """How one step went; `seconds` covers observing and acting."""
+
+    name: str
+    skipped: bool
+    seconds: float
+    text: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """How a product's plan went."""
+
+    product: str
+    exit_code: int = RECOVERED
+    error: str | None = None
+    steps: list[StepOutcome] = field(default_factory=list[StepOutcome])
+    deviations: list[str] = field(default_factory=list[str])
+
+
+def run(
+    product: str, steps: tuple[Step, ...], *, token: Token, journal: Journal, progress: Progress
+) -> Outcome:
+    """Run the steps in order until one fails; the outcome says how it ended.
+
+    Errors of the outside world end the plan with the exit code that its place in the plan gives:
+    refused before anything was changed, failed before the point of no return, stranded after.
+    """
+    outcome = Outcome(product=product)
+    runner = _Runner(product, outcome, token, journal, progress)
+    for step in steps:
+        try:
+            runner.take(step)
+        except (RecoveryError, OutsideError, OSError) as error:
+            final = _placed(error, step, changed=runner.changed, committed=runner.committed)
+            outcome.exit_code, outcome.error = final.exit_code, str(final)
+            runner.record(step.name, "failed", str(final))
+            return outcome
+    if outcome.deviations:
+        outcome.exit_code = DEVIATED
+    return outcome
+
+
+class _Runner:
+    def __init__(
+        self, product: str, outcome: Outcome, token: Token, journal: Journal, progress: Progress
+    ) -> None:
+        self.changed = False
+        self.committed = False
+        self._product = product
+        self._outcome = outcome
+        self._token = token
+        self._journal = journal
+        self._progress = progress
+
+    def take(self, step: Step) -> None:
+        began = time.monotonic()
+        seen = step.done()
+        if seen.holds:
+            self.committed |= step.commits
+            self.changed |= step.commits
+            self.record(step.name, "holds", seen.text)
+        else:
+            self._token.renew()
+            self._journal.write(self._product, step.name, "acting", {"saw": seen.text})
+            self._progress.say(self._product, step.name, "acting", seen.text)
+            self.committed |= step.commits
+            step.act(_StepReport(self, step.name))
+            self.changed = True
+            seen_after = step.done()
+            if not seen_after.holds:
+                msg = f"{step.name} acted, yet {seen_after.text}; run the same command again"
+                raise StepFailedError(msg)
+            self.record(step.name, "done", seen_after.text)
+            seen = Seen(holds=False, text=seen_after.text)
+        self._outcome.steps.append(
+            StepOutcome(
+                name=step.name,
+                skipped=seen.holds,
+                seconds=time.monotonic() - began,
+                text=seen.text,
+            )
+        )
+
+    def deviate(self, step: str, text: str) -> None:
+        self._outcome.deviations.append(f"{step}: {text}")
+        self.record(step, "deviates", text)
+
+    def record(self, step: str, event: str, text: str) -> None:
+        """Print, then journal: a failing disk must not hide what happened."""
+        self._progress.say(self._product, step, event, text)
+        try:
+            self._journal.write(self._product, step, event, {"text": text})
+        except OSError as error:
+            if event != "failed":
+                raise
+            self._progress.say(self._product, step, event, f"not journalled: {error}")
+
+
+@dataclass(frozen=True, slots=True)
+class _StepReport:
+    runner: _Runner
+    step: str
+
+    def say(self, text: str) -> None:
+        self.runner.record(self.step, "says", text)
+
+    def deviate(self, text: str) -> None:
+        self.runner.deviate(self.step, text)
+
+
+def _placed(error: Exception, step: Step, *, changed: bool, committed: bool) -> RecoveryError:
+    """Return the error as what it means at this place of the plan."""
+    if committed:
+        return StrandedError(f"{step.name}: {error}; run the same command again to go on")
+    if isinstance(error, RefusedError) and not changed:
+        return error
+    return StepFailedError(f"{step.name}: {error}")
