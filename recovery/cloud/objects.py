@@ -1,0 +1,90 @@
+"""S3 objects, in a bucket of the region that is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recovery.cloud.call import uses
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from mypy_boto3_s3.type_defs import ObjectTypeDef
+
+    from recovery.cloud.client import Region
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Object:
+    """One object of a listing."""
+
+    key: str
+    size: int
+    etag: str
+    """Without the quotes that S3 puts around it."""
+    version: str | None
+    """None: a listing of current objects does not say."""
+    last_modified: datetime
+
+
+@uses("s3:GetObject", "kms:Decrypt")
+def read(region: Region, bucket: str, key: str) -> bytes:
+    """Return the object's bytes; NotFoundError when there is none."""
+    return region.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+@uses("s3:PutObject", "kms:GenerateDataKey", "kms:Decrypt")
+def write(
+    region: Region, bucket: str, key: str, body: bytes, *, only_new: bool = False
+) -> str | None:
+    """Write the object and return its version, None in a bucket without versions.
+
+    With `only_new`, an object that exists already is left alone: ConflictError.
+    """
+    s3 = region.client("s3")
+    if only_new:
+        return s3.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*").get("VersionId")
+    return s3.put_object(Bucket=bucket, Key=key, Body=body).get("VersionId")
+
+
+@uses("s3:GetObject", "s3:ListBucket")
+def exists(region: Region, bucket: str, key: str) -> bool:
+    """Say whether the object is there.
+
+    Without the permission to list, S3 answers 403 for what is not there (its API reference).
+    """
+    s3 = region.client("s3")
+    try:
+        s3.head_object(Bucket=bucket, Key=key)
+    except s3.exceptions.ClientError as error:
+        if error.response.get("Error", {}).get("Code") in {"404", "NoSuchKey"}:
+            return False
+        raise
+    return True
+
+
+def listing(region: Region, bucket: str, prefix: str = "") -> Iterator[Object]:
+    """Yield the current objects under `prefix`, in the order of their keys, page by page."""
+    after = ""
+    while found := _page(region, bucket, prefix, after):
+        yield from found
+        after = found[-1].key
+
+
+@uses("s3:ListBucket")
+def _page(region: Region, bucket: str, prefix: str, after: str) -> list[Object]:
+    answer = region.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=after)
+    return [_parse(found) for found in answer.get("Contents", ())]
+
+
+def _parse(found: ObjectTypeDef) -> Object:
+    assert "LastModified" in found
+    return Object(
+        key=found.get("Key", ""),
+        size=found.get("Size", 0),
+        etag=found.get("ETag", "").strip('"'),
+        version=None,
+        last_modified=found["LastModified"],
+    )
