@@ -1,0 +1,1 @@
+"""Real PostgreSQL servers behind the lab's RDS instances, and loading a user's dump into one."""
