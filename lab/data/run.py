@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import shutil
 import threading
-from functools import cache, cached_property
 from pathlib import Path
 
 from lab.data.programs import Programs, locate
@@ -15,10 +14,16 @@ REPLICATION_USER = "rdsrepladmin"
 MASTERS = "rds_superuser"
 
 
-@cache
+_runs: dict[Path, Run] = {}
+_runs_lock = threading.Lock()
+
+
 def of(folder: Path) -> Run:
     """Return what the servers in `folder` (RUN/pg) share; the same object for one process."""
-    return Run(folder)
+    with _runs_lock:
+        if folder not in _runs:
+            _runs[folder] = Run(folder)
+        return _runs[folder]
 
 
 class Run:
@@ -28,11 +33,7 @@ class Run:
         self.folder = folder
         self._lock = threading.Lock()
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-
-    @cached_property
-    def programs(self) -> Programs:
-        """PostgreSQL's programs."""
-        return locate(self.folder / ".programs")
+        self.programs: Programs = locate(folder / ".programs")
 
     def password(self, user: str) -> str:
         """Return the lab's own password of `user`, made at the first call and the same since."""
