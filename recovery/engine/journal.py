@@ -1,8 +1,8 @@
 """Append-only record of one execution: what it was about to do, and what it then saw.
 
 JSON Lines. Each record carries the SHA-256 of the line before, so an edit shows. A record is on
-disk (fsync) before `write` returns. After each one the whole file goes to a mirror where another
-operator finds it; a mirror that fails is said once and does not stop the recovery.
+disk (fsync) before `write` returns. A mirror, where another operator finds it, follows as fast as
+it can; one that fails shows in `mirror_fault` and does not stop the recovery.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ Mirror = Callable[[bytes], str | None]
 
 Fact = str | int | float | bool | None
 GENESIS = "0" * 64
+_MIRROR_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +45,9 @@ class Journal:
         """Open a new journal under `folder`; raise RefusedError where it cannot be written."""
         self.path = folder / "journals" / f"{execution}.jsonl"
         self.execution = execution
-        self._mirror = mirror
-        self._lock = threading.Lock()
-        self._mirroring = threading.Lock()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._copier: threading.Thread | None = None
         self._number = 0
         self._previous = GENESIS
         self.mirror_fault: str | None = None
@@ -60,15 +61,18 @@ class Journal:
                 "must leave a record: free space, or point STANDBY_STATE at another disk"
             )
             raise RefusedError(msg) from error
+        if mirror is not None:
+            self._copier = threading.Thread(target=self._copy_out, args=(mirror,), daemon=True)
+            self._copier.start()
 
     def write(self, product: str, step: str, event: str, facts: Mapping[str, Fact]) -> None:
         """Append a record; it is on disk when this returns.
 
         OSError where the disk takes no more: the caller must not act.
         """
-        with self._lock:
+        with self._changed:
             self._append(product, step, event, facts)
-        self._copy_out()
+            self._changed.notify_all()
 
     def _append(self, product: str, step: str, event: str, facts: Mapping[str, Fact]) -> None:
         self._number += 1
@@ -89,14 +93,25 @@ class Journal:
         os.fsync(self._file)
         self._previous = hashlib.sha256(line).hexdigest()
 
-    def _copy_out(self) -> None:
-        if self._mirror is None or self.mirror_fault:
-            return
-        with self._mirroring:
-            self.mirror_fault = self._mirror(self.path.read_bytes())
+    def _copy_out(self, mirror: Mirror) -> None:
+        """Copy the whole file after each change; what changes meanwhile goes with the next."""
+        copied = 0
+        while True:
+            with self._changed:
+                while self._number == copied:
+                    if self._closed:
+                        return
+                    self._changed.wait()
+                copied = self._number
+            self.mirror_fault = mirror(self.path.read_bytes())
 
     def close(self) -> None:
-        """Close the file; nothing can be written after this."""
+        """Close the file, and give the mirror two seconds to take the end of it."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._copier:
+            self._copier.join(_MIRROR_SECONDS)
         os.close(self._file)
 
 

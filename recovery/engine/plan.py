@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Protocol
 
 from recovery.engine.errors import (
@@ -46,11 +47,13 @@ class Report(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One action. `act` makes `done` hold; `done` reads only."""
+    """One action. `act` makes `done` hold, or says how it deviates; `done` reads only."""
 
     name: str
     act: Callable[[Report], None]
     done: Callable[[], Seen]
+    reads_only: bool = False
+    """Whether a refusal in this step still means that nothing was changed."""
     commits: bool = False
     """Past this step there is no way back: what fails later leaves the product stranded."""
 
@@ -69,6 +72,7 @@ class StepOutcome:
 
     name: str
     skipped: bool
+    ended_at: datetime
     seconds: float
     text: str
 
@@ -78,6 +82,7 @@ class Outcome:
     """How a product's plan went."""
 
     product: str
+    epoch: int | None = None
     exit_code: int = RECOVERED
     error: str | None = None
     steps: list[StepOutcome] = field(default_factory=list[StepOutcome])
@@ -85,16 +90,27 @@ class Outcome:
 
 
 def run(
-    product: str, steps: tuple[Step, ...], *, token: Token, journal: Journal, progress: Progress
+    product: str,
+    steps: tuple[Step, ...],
+    *,
+    token: Token,
+    journal: Journal,
+    progress: Progress,
+    entering: Callable[[str], object],
+    committed: bool,
 ) -> Outcome:
     """Run the steps in order until one fails; the outcome says how it ended.
 
-    Errors of the outside world end the plan with the exit code that its place in the plan gives:
-    refused before anything was changed, failed before the point of no return, stranded after.
+    `entering` is told each step's name before it is looked at. `committed`: an earlier execution
+    is known to have passed the point of no return. Errors of the outside world end the plan with
+    the exit code that its place gives: refused before anything was changed, failed before the
+    point of no return, stranded after.
     """
     outcome = Outcome(product=product)
     runner = _Runner(product, outcome, token, journal, progress)
+    runner.changed = runner.committed = committed
     for step in steps:
+        entering(step.name)
         try:
             runner.take(step)
         except (RecoveryError, OutsideError, OSError) as error:
@@ -131,11 +147,12 @@ class _Runner:
             self._journal.write(self._product, step.name, "acting", {"saw": seen.text})
             self._progress.say(self._product, step.name, "acting", seen.text)
             self.committed |= step.commits
+            deviations = len(self._outcome.deviations)
+            self.changed |= not step.reads_only
             step.act(_StepReport(self, step.name))
-            self.changed = True
             seen_after = step.done()
-            if not seen_after.holds:
-                msg = f"{step.name} acted, yet {seen_after.text}; run the same command again"
+            if not seen_after.holds and len(self._outcome.deviations) == deviations:
+                msg = f"it acted, yet {seen_after.text}"
                 raise StepFailedError(msg)
             self.record(step.name, "done", seen_after.text)
             seen = Seen(holds=False, text=seen_after.text)
@@ -143,6 +160,7 @@ class _Runner:
             StepOutcome(
                 name=step.name,
                 skipped=seen.holds,
+                ended_at=datetime.now(UTC),
                 seconds=time.monotonic() - began,
                 text=seen.text,
             )
@@ -179,6 +197,6 @@ def _placed(error: Exception, step: Step, *, changed: bool, committed: bool) -> 
     """Return the error as what it means at this place of the plan."""
     if committed:
         return StrandedError(f"{step.name}: {error}; run the same command again to go on")
-    if isinstance(error, RefusedError) and not changed:
-        return error
-    return StepFailedError(f"{step.name}: {error}")
+    if changed:
+        return StepFailedError(f"{step.name}: {error}; run the same command again")
+    return error if isinstance(error, RefusedError) else RefusedError(str(error))

@@ -1,0 +1,52 @@
+"""What every step knows: the product, where it goes, what the operator accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from recovery.cloud.client import Region
+from recovery.topology import Deployment, Product, Site, Topology
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What the operator said beforehand."""
+
+    even_if_healthy: bool = False
+    data_loss_seconds: float | None = None
+    outage_began: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One product moving to one site, in one execution."""
+
+    topology: Topology
+    product: Product
+    site: Site
+    peer: Site
+    here: Region
+    """The target's region: every step but `check` and `fence` calls only this and `witness`."""
+    witness: Region
+    there: Region
+    """The peer's region, perhaps dark: one attempt a call, two seconds at most."""
+    resolver: str | None
+    execution: str
+    operator: str
+    accepted: Accepted
+
+    @property
+    def deployment(self) -> Deployment:
+        """The product as deployed at the target."""
+        return self.product.deployments[self.site.name]
+
+    @property
+    def peer_deployment(self) -> Deployment:
+        """The product as deployed at the peer."""
+        return self.product.deployments[self.peer.name]
+
+    @property
+    def rto_seconds(self) -> float:
+        """The longest that any wait of this product may take."""
+        return float(self.product.rto_seconds)

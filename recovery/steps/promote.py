@@ -1,0 +1,94 @@
+"""Promoting the replica at the target, and the snapshot of the new active database."""
+
+from __future__ import annotations
+
+from recovery import naming
+from recovery.cloud import databases
+from recovery.cloud.errors import ConflictError, RejectedError
+from recovery.database import postgres
+from recovery.engine import wait
+from recovery.engine.errors import StepFailedError
+from recovery.engine.plan import Report, Seen
+from recovery.steps.case import Case
+from recovery.steps.reach import Unseen, ask, described
+
+
+def standby_is_writer(case: Case) -> Seen:
+    """Say whether RDS calls the database a writer that is available, and it says so itself."""
+    database = described(case)
+    if database is None:
+        return Seen(holds=False, text=f"{case.deployment.database} does not exist")
+    if database.source is not None:
+        return Seen(holds=False, text=f"{database.id} is {database.status}, still a replica")
+    if database.status != databases.AVAILABLE:
+        return Seen(holds=False, text=f"{database.id} is promoted and {database.status}")
+    replication = ask(case, database, postgres.replication)
+    if isinstance(replication, Unseen):
+        return Seen(
+            holds=True,
+            text=f"{database.id} is a writer; it could not be asked itself ({replication.why})",
+        )
+    if replication.in_recovery:
+        return Seen(holds=False, text=f"{database.id} says that it is still in recovery")
+    return Seen(holds=True, text=f"{database.id} is a writer")
+
+
+def promote(case: Case, report: Report) -> None:
+    """Promote the replica and wait until it accepts writes, at most the product's RTO."""
+    asked = wait.until(lambda: _asked(case, report), seconds=case.rto_seconds)
+    if asked is None:
+        raise StepFailedError(
+            f"{case.deployment.database} could not be promoted within the RTO "
+            f"({case.rto_seconds:.0f} s)"
+        )
+    seen = wait.until(
+        lambda: True if standby_is_writer(case).holds else None, seconds=case.rto_seconds
+    )
+    if seen is None:
+        raise StepFailedError(
+            f"{case.deployment.database} was promoted and is not a writer after the RTO "
+            f"({case.rto_seconds:.0f} s): {standby_is_writer(case).text}"
+        )
+
+
+def _asked(case: Case, report: Report) -> bool | None:
+    """Ask for the promotion unless it is under way; None: RDS is not ready to be asked."""
+    database = described(case)
+    if database is None:
+        raise StepFailedError(f"{case.deployment.database} has vanished from {case.site.region}")
+    if database.source is None:
+        return True
+    if database.status != databases.AVAILABLE:
+        return None
+    try:
+        databases.promote(case.here, database.id, case.deployment.backup_retention_days)
+    except RejectedError as error:
+        report.say(f"RDS refused for now: {error}")
+        return None
+    return True
+
+
+def is_snapshot_begun(case: Case, epoch: int) -> Seen:
+    """Say whether the new active's snapshot exists, or is being made."""
+    name = naming.snapshot_id(case.deployment.database, epoch)
+    status = databases.snapshot_status(case.here, name)
+    if status is None:
+        return Seen(holds=False, text=f"no snapshot {name}")
+    return Seen(holds=status in {"creating", "available"}, text=f"snapshot {name} is {status}")
+
+
+def begin_snapshot(case: Case, epoch: int) -> None:
+    """Start the snapshot, from which a failback or a restore can begin."""
+    name = naming.snapshot_id(case.deployment.database, epoch)
+
+    def started() -> bool | None:
+        try:
+            databases.create_snapshot(case.here, case.deployment.database, name)
+        except ConflictError:
+            return True
+        except RejectedError:
+            return None  # another change of the instance is under way
+        return True
+
+    if wait.until(started, seconds=case.rto_seconds) is None:
+        raise StepFailedError(f"{name} could not be started within the RTO")

@@ -1,0 +1,179 @@
+"""The report at a failover's end: text for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from recovery.engine.errors import RECOVERED, REFUSED, OutsideError
+from recovery.engine.journal import Journal
+from recovery.engine.parallel import answers
+from recovery.engine.plan import Outcome, Seen
+from recovery.steps import point
+from recovery.steps.case import Case
+from recovery.steps.check import Assessment
+
+_ENDINGS = {
+    0: "recovered and verified",
+    1: "ended by a bug",
+    3: "REFUSED, nothing was changed",
+    4: "FAILED before the point of no return",
+    5: "STRANDED after the point of no return",
+    6: "recovered, but it DEVIATES",
+}
+
+_VERIFYING = "verify-service"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What a dry run saw of one product."""
+
+    product: str
+    assessment: Assessment | None
+    steps: tuple[tuple[str, Seen | OutsideError], ...]
+
+    @property
+    def exit_code(self) -> int:
+        """Say how a failover would be received now."""
+        held_up = self.assessment and (self.assessment.refusal or self.assessment.waits)
+        return REFUSED if held_up else RECOVERED
+
+
+def show(
+    cases: Sequence[Case],
+    outcomes: Sequence[Outcome],
+    journal: Journal,
+    seconds: float,
+    *,
+    as_json: bool,
+) -> None:
+    """Print what was done, how long it took and what it cost."""
+    both = list(zip(cases, outcomes, strict=True))
+    points = answers([lambda case=case, outcome=o: _point(case, outcome) for case, o in both])
+    facts = [
+        _facts(case, outcome, {} if isinstance(found, OutsideError) else found)
+        for case, outcome, found in zip(cases, outcomes, points, strict=True)
+    ]
+    if as_json:
+        report = {
+            "execution": journal.execution,
+            "journal": str(journal.path),
+            "mirror_fault": journal.mirror_fault,
+            "seconds": round(seconds, 3),
+            "products": facts,
+        }
+        print(json.dumps(report, indent=2))
+        return
+    for case, outcome, fact in zip(cases, outcomes, facts, strict=True):
+        _print_product(case, outcome, fact)
+    print(f"\nexecution {journal.execution}, {seconds:.1f} s, journal {journal.path}")
+    if journal.mirror_fault:
+        print(f"  the journal's copy in the bucket is incomplete: {journal.mirror_fault}")
+
+
+def show_rehearsals(found: Sequence[Rehearsal], *, as_json: bool) -> None:
+    """Print every check's finding and what each step would find done or to do."""
+    if as_json:
+        print(json.dumps([_rehearsal_facts(each) for each in found], indent=2, default=str))
+        return
+    for each in found:
+        print(f"\n{each.product}: dry run, nothing was changed")
+        for finding in each.assessment.findings if each.assessment else ():
+            print(f"  {finding.verdict:<9} {finding.check:<11} {finding.text}")
+        print()
+        for name, seen in each.steps:
+            print(
+                f"  {_will(seen):<9} {name:<18} {seen if isinstance(seen, OutsideError) else seen.text}"
+            )
+        refused = each.assessment and (each.assessment.refusal or each.assessment.waits)
+        print(f"\n  a failover now would {f'be refused: {refused}' if refused else 'go ahead'}")
+
+
+def _will(seen: Seen | OutsideError) -> str:
+    if isinstance(seen, OutsideError):
+        return "unknown"
+    return "holds" if seen.holds else "would act"
+
+
+def _rehearsal_facts(each: Rehearsal) -> dict[str, object]:
+    return {
+        "product": each.product,
+        "exit_code": each.exit_code,
+        "findings": [asdict(finding) for finding in each.assessment.findings]
+        if each.assessment
+        else [],
+        "steps": [
+            {"name": name, "error": str(seen)}
+            if isinstance(seen, OutsideError)
+            else {"name": name, **asdict(seen)}
+            for name, seen in each.steps
+        ],
+    }
+
+
+def _point(case: Case, outcome: Outcome) -> Mapping[str, object]:
+    """Return the recovery point of the execution's epoch, empty where it did not come so far."""
+    return {} if outcome.epoch is None else point.read(case, outcome.epoch)
+
+
+def _facts(case: Case, outcome: Outcome, recorded: Mapping[str, object]) -> dict[str, object]:
+    """Return what there is to say of one product; times in seconds."""
+    return {
+        "product": case.product.name,
+        "region": case.site.region,
+        "exit_code": outcome.exit_code,
+        "ending": _ENDINGS[outcome.exit_code],
+        "error": outcome.error,
+        "epoch": outcome.epoch,
+        "rto_seconds": case.product.rto_seconds,
+        "achieved_rto_seconds": _achieved(outcome, recorded.get("outage_began")),
+        "rpo_seconds": case.product.rpo_seconds,
+        "predicted_loss_seconds": recorded.get("predicted_loss_seconds"),
+        "fencing": recorded.get("fencing"),
+        "deviations": outcome.deviations,
+        "steps": [
+            {
+                "name": step.name,
+                "skipped": step.skipped,
+                "seconds": round(step.seconds, 3),
+                "text": step.text,
+            }
+            for step in outcome.steps
+        ],
+    }
+
+
+def _achieved(outcome: Outcome, outage_began: object) -> float | None:
+    """Return the seconds from the outage's start to the verified service, if both are known."""
+    verified = next((step for step in outcome.steps if step.name == _VERIFYING), None)
+    if verified is None or not isinstance(outage_began, str):
+        return None
+    return (verified.ended_at - datetime.fromisoformat(outage_began)).total_seconds()
+
+
+def _print_product(case: Case, outcome: Outcome, fact: Mapping[str, object]) -> None:
+    product = case.product
+    print(f"\n{product.title}: {_ENDINGS[outcome.exit_code]} ({case.site.region})")
+    if outcome.error:
+        print(f"  {outcome.error}")
+    for step in outcome.steps:
+        mark = "held" if step.skipped else f"{step.seconds:.2f} s"
+        print(f"  {mark:>8}  {step.name:<18} {step.text}")
+    print(
+        f"  outage    {_of(fact['achieved_rto_seconds'])} to verified; RTO {product.rto_seconds} s"
+    )
+    print(
+        f"  loss      at most {_of(fact['predicted_loss_seconds'])} predicted; "
+        f"RPO {product.rpo_seconds} s"
+    )
+    if fact["fencing"]:
+        print(f"  fencing   {fact['fencing']}")
+    for deviation in outcome.deviations:
+        print(f"  DEVIATES  {deviation}")
+
+
+def _of(seconds: object) -> str:
+    return f"{seconds:.1f} s" if isinstance(seconds, int | float) else "unknown"
