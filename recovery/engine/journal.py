@@ -49,11 +49,12 @@ class Journal:
         self._closed = False
         self._copier: threading.Thread | None = None
         self._number = 0
+        self._size = 0
         self._previous = GENESIS
         self.mirror_fault: str | None = None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
             self._append("", "execution", "opened", {})
         except OSError as error:
             msg = (
@@ -75,10 +76,9 @@ class Journal:
             self._changed.notify_all()
 
     def _append(self, product: str, step: str, event: str, facts: Mapping[str, Fact]) -> None:
-        self._number += 1
         line = json.dumps(
             {
-                "n": self._number,
+                "n": self._number + 1,
                 "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "execution": self.execution,
                 "product": product,
@@ -89,8 +89,14 @@ class Journal:
             },
             sort_keys=True,
         ).encode()
-        _write_all(self._file, line + b"\n")
-        os.fsync(self._file)
+        try:
+            _write_all(self._file, line + b"\n")
+            os.fsync(self._file)
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            raise
+        self._number += 1
+        self._size += len(line) + 1
         self._previous = hashlib.sha256(line).hexdigest()
 
     def _copy_out(self, mirror: Mirror) -> None:
