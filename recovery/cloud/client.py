@@ -156,7 +156,10 @@ class _Pool:
         if self._session is None:
             import botocore.session  # noqa: PLC0415
 
+            from recovery.cloud import models  # noqa: PLC0415
+
             self._session = botocore.session.get_session()
+            self._session.register_component("data_loader", models.loader())
         return self._session
 
 

@@ -1,6 +1,6 @@
 """What a call to AWS can end in, and the one place where the SDK's errors become that.
 
-    CloudError
+    CloudError (an OutsideError)
     ├── UnreachableError          no usable answer: timeout, reset, HTTP 5xx
     ├── ThrottledError            still told to slow down after the retries
     ├── CredentialsExpiredError   sign in again
@@ -16,11 +16,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from recovery.engine.errors import OutsideError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class CloudError(Exception):
+class CloudError(OutsideError):
     """A call to AWS failed."""
 
     def __init__(self, operation: str, region: str, code: str, message: str) -> None:

@@ -43,17 +43,16 @@ def put(
 ) -> None:
     """Write the whole item, if `condition` holds for the one that is there now.
 
-    The condition writes attributes as `#name` (`key`, `token` and `ttl` are reserved words) and
-    the entries of `values` as `:name`; `attribute_not_exists(#key)` means that there is none yet.
+    In the condition `:name` is an entry of `values`, and an attribute whose name DynamoDB reserves
+    (`key`, `token`, `ttl`) is written `#name`. `attribute_not_exists(#key)`: there is none yet.
     Raise ConflictError when it does not hold. An item equal to ours that is already there is no
     conflict: it is our own write, whose answer was lost.
     """
     request: dict[str, Any] = {"TableName": table, "Item": _encode(item)}
     if condition is not None:
         request["ConditionExpression"] = condition
-        request["ExpressionAttributeNames"] = {
-            f"#{name}": name for name in re.findall(r"#(\w+)", condition)
-        }
+        if named := re.findall(r"#(\w+)", condition):
+            request["ExpressionAttributeNames"] = {f"#{name}": name for name in named}
         request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         if values:
             request["ExpressionAttributeValues"] = {

@@ -1,6 +1,6 @@
 """What talking to a database can end in.
 
-    DatabaseError
+    DatabaseError (an OutsideError)
     ├── DatabaseUnreachableError   no connection, or it broke; try again
     ├── DatabaseDeniedError        wrong password, unknown database, or not allowed
     ├── DatabaseReadOnlyError      a standby, or told to be read-only
@@ -11,8 +11,10 @@ Each message is one line and names the database; none carries a password.
 
 from __future__ import annotations
 
+from recovery.engine.errors import OutsideError
 
-class DatabaseError(Exception):
+
+class DatabaseError(OutsideError):
     """The database did not do what was asked."""
 
     def __init__(self, where: str, message: str, code: str = "") -> None:
