@@ -1,0 +1,1 @@
+"""The network of the lab: balancers, TLS in front of databases, links between regions, names."""
