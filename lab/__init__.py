@@ -1,0 +1,1 @@
+"""Two AWS regions on a laptop: what a rehearsal and every test of recovery run against."""

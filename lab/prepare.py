@@ -1,0 +1,222 @@
+"""Makes a started lab worth having: stacks, products, the first assignment, streaming replicas.
+
+`python -m lab.prepare` is run once by the supervisor; each line that it prints is progress.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg2
+
+from lab import control, environment
+from lab.customers import PRODUCTS_FILE, Shop
+from lab.names import Resolver
+from lab.product import seed
+from recovery import discovery
+from recovery.cloud import databases, secrets
+from recovery.cloud.client import Region
+from recovery.engine.errors import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from psycopg2.extensions import connection
+
+    from recovery.topology import Deployment, Product, Site, Topology
+
+PROJECT = Path(__file__).resolve().parent.parent
+"""The folder of Pulumi.yaml and of the stacks' programs."""
+STACKS = ("primary", "dr", "link")
+ACTIVE = "primary"
+CONFIGURATION = {
+    "https_port": 8443,
+    "guard": {"ttl_seconds": 3, "heartbeat_seconds": 0.5, "switch_seconds": 1},
+    "products[*].database.version": "18",
+}
+"""Where the lab differs from the stacks' own configuration: a port that needs no privilege, a pace
+that suits a minute rather than a day, and the PostgreSQL that is there."""
+_READY_SECONDS = 60.0
+_RETRY_SECONDS = 0.1
+
+
+class NotReadyError(Exception):
+    """The lab did not come up; the message says what is missing."""
+
+
+def main() -> None:
+    """Prepare the lab; leave with 1 and a last line on standard error when it cannot be."""
+    parser = argparse.ArgumentParser(prog="python -m lab.prepare", description=__doc__)
+    parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--load", action="append", default=[], metavar="PRODUCT=FILE")
+    given = parser.parse_args()
+    try:
+        _provision(given.run_dir)
+        found = published_topology()
+        _write_products(given.run_dir, found)
+        _seed(found)
+        _say(f"{_names(found)} have their data")
+        _assign(found)
+        _await_ready(found)
+    except NotReadyError as error:
+        sys.exit(str(error))
+
+
+def published_topology() -> Topology:
+    """Return the topology as the link stack published it, from whichever region has it."""
+    for region in control.get("world")["regions"]:
+        try:
+            return discovery.find(region)
+        except RefusedError as error:
+            print(error, file=sys.stderr)
+    raise NotReadyError("no region has a topology; the link stack publishes it")
+
+
+def _provision(run_dir: Path) -> None:
+    """Run the stacks' programs; pass their summaries on as progress."""
+    overrides = (f"--config={key}={json.dumps(value)}" for key, value in CONFIGURATION.items())
+    command = [
+        *(sys.executable, "-m", "lab.provision", "--run-dir", str(run_dir)),
+        *("--project", str(PROJECT), *overrides, *STACKS),
+    ]
+    complete = os.environ | environment.environment(run_dir, "PROVISION")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=complete) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            stack, _, rest = line.rstrip().partition(": lab provision: ")
+            if rest:
+                _say(f"stack {stack}: {rest}")
+            else:
+                print(line.rstrip(), file=sys.stderr)
+    if process.returncode:
+        raise NotReadyError(f"the stacks could not be provisioned; see {run_dir}/logs/prepare.log")
+
+
+def _write_products(run_dir: Path, found: Topology) -> None:
+    """Leave for the customers what they know of the products: names and a port."""
+    known = {
+        "port": found.https_port,
+        "domains": {product.name: product.domain for product in found.products},
+    }
+    (run_dir / PRODUCTS_FILE).write_text(json.dumps(known))
+
+
+def _seed(found: Topology) -> None:
+    site = found.sites[ACTIVE]
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(_seed_product, product, site) for product in found.products]:
+            done.result()
+
+
+def _seed_product(product: Product, site: Site) -> None:
+    region = Region(site.region)
+    deployment = product.deployments[site.name]
+    link = _connect(region, deployment)
+    try:
+        probe = secrets.read_json(region, deployment.probe_secret)
+        seed.fill_database(link, title=product.title, probe=probe)
+    finally:
+        link.close()
+    seed.fill_buckets(
+        region.client("s3"),
+        title=product.title,
+        file_bucket=deployment.file_bucket,
+        frontend_bucket=deployment.frontend_bucket,
+    )
+
+
+def _connect(region: Region, deployment: Deployment) -> connection:
+    """Return a connection to a deployment's database, made as its hosts make it."""
+    database = databases.describe(region, deployment.database)
+    if database is None or database.host is None:
+        raise NotReadyError(f"{deployment.database} does not exist in {region.name}")
+    credentials = secrets.read_json(region, deployment.secret)
+    return psycopg2.connect(
+        host=database.host,
+        hostaddr=Resolver(environment.RESOLVER).address(database.host),
+        dbname=deployment.database_name,
+        user=credentials["username"],
+        password=credentials["password"],
+        sslmode="verify-full",
+        connect_timeout=5,
+    )
+
+
+def _assign(found: Topology) -> None:
+    region = found.sites[ACTIVE].region
+    command = [sys.executable, "-m", "recovery.assign", "--region", region, "--initial"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    print(done.stdout, done.stderr, file=sys.stderr)
+    if done.returncode:
+        raise NotReadyError(f"the first assignment failed: {done.stderr.strip()}")
+    _say(f"{_names(found)} are assigned to {ACTIVE} ({region})")
+
+
+def _await_ready(found: Topology) -> None:
+    """Return once customers would be served and every standby follows its source."""
+    shops = [
+        Shop(
+            product=product.name,
+            domain=product.domain,
+            port=found.https_port,
+            resolver=Resolver(environment.RESOLVER),
+        )
+        for product in found.products
+    ]
+    for product, shop in zip(found.products, shops, strict=True):
+        _await(f"{product.title} does not answer at {product.domain}", shop.answers)
+    _say(f"{_names(found)} answer through name, balancer and service")
+    standby = found.peer_of(ACTIVE)
+    region = Region(standby.region)
+    for product in found.products:
+        deployment = product.deployments[standby.name]
+        _await(
+            f"{deployment.database} does not stream from its source",
+            lambda deployment=deployment: _follows(region, deployment),
+        )
+    _say(f"replicas in {standby.region} stream")
+
+
+def _follows(region: Region, deployment: Deployment) -> bool:
+    """Whether the replica has a heartbeat: only streaming brings one there."""
+    try:
+        link = _connect(region, deployment)
+    except psycopg2.OperationalError:
+        return False
+    try:
+        with link, link.cursor() as sql:
+            sql.execute("SELECT count(*) FROM standby.heartbeat")
+            row = sql.fetchone()
+            return row is not None and row[0] > 0
+    except psycopg2.errors.UndefinedTable:
+        return False
+    finally:
+        link.close()
+
+
+def _await(otherwise: str, condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + _READY_SECONDS
+    while not condition():
+        if time.monotonic() > until:
+            raise NotReadyError(f"{otherwise} after {_READY_SECONDS:.0f} s")
+        time.sleep(_RETRY_SECONDS)
+
+
+def _names(found: Topology) -> str:
+    return " and ".join(product.title for product in found.products)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,306 @@
+"""What only the lab knows of a failover: the customers' view, the calls, AWS's own durations.
+
+Recovery's own report says what an operator can know; this one is printed after it and never
+mixed with it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from lab import control, ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+GLOBAL_SERVICES = frozenset({"route53", "iam", "sts", "cloudfront", "organizations"})
+"""Services whose control planes, or global endpoints, are in us-east-1."""
+_STEP_PREFIX = "step#"
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One call to AWS, as the lab recorded it."""
+
+    n: int
+    at: float
+    caller: str
+    agent: str
+    region: str
+    service: str
+    action: str
+    outcome: str
+    seconds: float
+
+    @property
+    def step(self) -> str:
+        """Return the recovery step on whose behalf it was made, without the product."""
+        return self.agent.removeprefix(_STEP_PREFIX).rpartition("/")[2] or "open"
+
+    @property
+    def answered(self) -> bool:
+        """Whether AWS answered at all, be it with an error."""
+        return self.outcome.isdecimal()
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """One of AWS's durations that the lab waited for, compressed."""
+
+    at: float
+    operation: str
+    resource: str
+    region: str
+    lab_seconds: float
+    aws_seconds: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCalls:
+    """The calls of one recovery step: how many to each region, and how the dead one fared."""
+
+    step: str
+    by_region: dict[str, int]
+    to_dead: int
+    dead_answered: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What the customers of one product saw of the outage."""
+
+    experience: ledger.Experience
+    back_after: float | None
+    """Seconds from the kill to the first acknowledged write after the outage; None: never."""
+    outage: float | None
+    """Seconds without any acknowledged write."""
+    aws_outage: float | None
+    """What the outage would have been with AWS's own durations in place of the lab's."""
+    waited: tuple[Wait, ...]
+    """The modelled waits inside the outage."""
+    last_heartbeat: float | None
+    """Unix time up to which recovery said that nothing is lost."""
+    predicted_loss: float | None
+    complaints: tuple[str, ...] = field(default=())
+    """What contradicts a recovery without unforeseen loss; empty when nothing does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """All that the lab has to say of one failover."""
+
+    killed: str
+    killed_at: float
+    recovery_exit: int
+    recovery_seconds: float
+    speed: float
+    views: tuple[View, ...]
+    calls: tuple[StepCalls, ...]
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether recovery said so and no customer contradicts it."""
+        return self.recovery_exit == 0 and not any(view.complaints for view in self.views)
+
+
+def operator_calls() -> list[Call]:
+    """Return the calls that operators made in this lab so far."""
+    made = msgspec.convert(control.get("calls?after=0")["calls"], list[Call])
+    return [call for call in made if call.caller.startswith("LABOPERATOR")]
+
+
+def waits() -> list[Wait]:
+    """Return the modelled waits that were taken so far."""
+    return msgspec.convert(control.get("waits"), list[Wait])
+
+
+def calls_by_step(calls: Iterable[Call], dead: str) -> tuple[StepCalls, ...]:
+    """Return the calls of each step, in the order in which the steps first called."""
+    steps: dict[str, list[Call]] = {}
+    for call in calls:
+        steps.setdefault(call.step, []).append(call)
+    found: list[StepCalls] = []
+    for step, made in steps.items():
+        lost = [c for c in made if touches(c, dead)]
+        found.append(
+            StepCalls(
+                step=step,
+                by_region=dict(Counter(call.region for call in made)),
+                to_dead=len(lost),
+                dead_answered=sum(call.answered for call in lost),
+            )
+        )
+    return tuple(found)
+
+
+def touches(call: Call, dead: str) -> bool:
+    """Whether a call goes to the dead region, or to a control plane that lives in it."""
+    lives_there = dead == "us-east-1" and call.service in GLOBAL_SERVICES
+    return call.region == dead or (lives_there and call.region in {"", "aws-global"})
+
+
+def view(  # the facts come from four places
+    experience: ledger.Experience,
+    *,
+    killed_at: float,
+    waited: Sequence[Wait],
+    speed: float,
+    last_heartbeat: float | None,
+    predicted_loss: float | None,
+) -> View:
+    """Return what the customers saw, judged against what recovery predicted."""
+    gap = experience.outage(killed_at)
+    inside = tuple(
+        wait
+        for wait in waited
+        if gap and gap.since <= wait.at <= gap.until and experience.product in wait.resource
+    )
+    return View(
+        experience=experience,
+        back_after=gap.until - killed_at if gap else None,
+        outage=gap.seconds if gap else None,
+        aws_outage=gap.seconds + _stretch(inside, gap, speed) if gap else None,
+        waited=inside,
+        last_heartbeat=last_heartbeat,
+        predicted_loss=predicted_loss,
+        complaints=tuple(_complaints(experience, last_heartbeat)),
+    )
+
+
+def _complaints(experience: ledger.Experience, last_heartbeat: float | None) -> Iterable[str]:
+    if not experience.compared:
+        yield "the product could not be asked what it has"
+    if experience.misread:
+        yield f"{experience.misread} acknowledged writes could not be read back"
+    if experience.duplicated:
+        yield f"{len(experience.duplicated)} writes are there twice"
+    if experience.lost and last_heartbeat is None:
+        yield f"{len(experience.lost)} acknowledged writes are lost, and recovery predicted none"
+    early = [w for w in experience.lost if last_heartbeat is not None and w.at < last_heartbeat]
+    if early:
+        yield (
+            f"{len(early)} writes are lost that were acknowledged before the recovery point, "
+            f"the first {early[0].id}"
+        )
+
+
+def _stretch(waited: Sequence[Wait], gap: ledger.Gap, speed: float) -> float:
+    """Return the seconds that AWS's own durations would have added to the gap.
+
+    Waits that overlap run side by side at AWS as well: what counts is the time in which any was
+    waited for. At speed 0 nothing is waited for, and the longest of each operation counts.
+    """
+    if speed <= 0:
+        longest: dict[str, float] = {}
+        for wait in waited:
+            longest[wait.operation] = max(longest.get(wait.operation, 0.0), wait.aws_seconds)
+        return sum(longest.values())
+    covered = 0.0
+    reached = gap.since
+    for wait in sorted(waited, key=lambda wait: wait.at):
+        begins, ends = max(wait.at, reached), min(wait.at + wait.lab_seconds, gap.until)
+        covered += max(0.0, ends - begins)
+        reached = max(reached, ends)
+    return covered * (speed - 1)
+
+
+def as_json(story: Story) -> str:
+    """Return the story for machines."""
+    return msgspec.json.format(msgspec.json.encode(story), indent=2).decode()
+
+
+def show(story: Story) -> None:
+    """Print the story for people."""
+    _table(
+        "What customers saw (the lab's own ledger)",
+        (
+            "product",
+            "acknowledged",
+            "outage",
+            "back after",
+            "lost",
+            "predicted",
+            "twice",
+            "misread",
+        ),
+        [_view_row(view) for view in story.views],
+    )
+    regions = sorted({region for step in story.calls for region in step.by_region})
+    _table(
+        f"Calls to AWS by recovery's steps ({story.killed} is dead)",
+        ("step", *regions, "to the dead", "answered"),
+        [
+            (
+                step.step,
+                *(str(step.by_region.get(region, "")) for region in regions),
+                str(step.to_dead or ""),
+                str(step.dead_answered) if step.to_dead else "",
+            )
+            for step in story.calls
+        ],
+    )
+    for view in story.views:
+        _show_durations(view, story.speed)
+        for complaint in view.complaints:
+            print(f"{view.experience.product}: {complaint}")
+    verdict = "recovered, no unforeseen loss" if story.succeeded else "NOT recovered as promised"
+    print(f"\n{verdict}; recovery ended with {story.recovery_exit}")
+
+
+def _view_row(view: View) -> tuple[str, ...]:
+    seen = view.experience
+    return (
+        seen.product,
+        str(seen.acknowledged),
+        _seconds(view.outage),
+        _seconds(view.back_after),
+        str(len(seen.lost)) if seen.compared else "unknown",
+        f"≤ {_seconds(view.predicted_loss)}",
+        str(len(seen.duplicated)) if seen.compared else "unknown",
+        str(seen.misread),
+    )
+
+
+def _show_durations(view: View, speed: float) -> None:
+    """Print the modelled waits apart from what was measured."""
+    if view.aws_outage is None or not view.waited:
+        return
+    pace = f"at {speed:g} times AWS's pace" if speed else "with no waits"
+    print(
+        f"\n{view.experience.product}: {_seconds(view.outage)} measured {pace}; modelled: "
+        f"{view.aws_outage / 60:.1f} min with AWS's own durations"
+    )
+    longest: dict[str, Wait] = {}
+    for wait in view.waited:
+        known = longest.setdefault(wait.operation, wait)
+        if wait.aws_seconds > known.aws_seconds:
+            longest[wait.operation] = wait
+    for wait in longest.values():
+        print(f"  {wait.operation:<20} {wait.aws_seconds:>5.0f} s  {wait.source}")
+
+
+def _seconds(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.1f} s"
+
+
+def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: drawn on a terminal, plain columns elsewhere."""
+    print()
+    if sys.stdout.isatty():
+        from rich.console import Console  # noqa: PLC0415  # 0.1 s that only a terminal repays
+        from rich.table import Table  # noqa: PLC0415
+
+        drawn = Table(*heads, title=title, title_justify="left")
+        for row in rows:
+            drawn.add_row(*row)
+        Console().print(drawn)
+        return
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    print(title)
+    for row in (heads, *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print("  " + "  ".join(cells).rstrip())
