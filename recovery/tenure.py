@@ -1,0 +1,84 @@
+"""Whether a site may serve, from what a guard last read of the three control tables.
+
+A site may serve while two of the three tables, read less than a TTL ago, name it in the same
+epoch and no table has ever named a higher one. A table without an item, or without an answer,
+gives no vote. The TTL counts from before a read was sent, so that it never outlasts the answer.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from recovery.assignment import Assignment
+
+VOTES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The right to serve, until a moment of the clock that the reads were timed with."""
+
+    epoch: int
+    claim: bool
+    """Whether the site takes the product's traffic away from its peer."""
+    until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Why the site may not serve now."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Vote:
+    assignment: Assignment | None
+    asked: float
+
+
+class Tenure:
+    """What the tables said to one guard; its readers and its users may be different threads."""
+
+    def __init__(self, site: str, ttl: float) -> None:
+        self._site = site
+        self._ttl = ttl
+        self._lock = threading.Lock()
+        self._votes: dict[str, _Vote] = {}
+        self._highest = 0
+
+    def hear(self, table: str, assignment: Assignment | None, *, asked: float) -> None:
+        """Take what a table answered to a read sent at `asked`; None: it has no item."""
+        with self._lock:
+            self._votes[table] = _Vote(assignment=assignment, asked=asked)
+            if assignment is not None:
+                self._highest = max(self._highest, assignment.epoch)
+
+    def at(self, now: float) -> Held | Refused:
+        """Return whether the site may serve at `now`."""
+        with self._lock:
+            valid = [vote for vote in self._votes.values() if now < vote.asked + self._ttl]
+            highest = self._highest
+        ours = [
+            (vote.asked, vote.assignment)
+            for vote in valid
+            if vote.assignment is not None
+            and vote.assignment.site == self._site
+            and vote.assignment.epoch == highest
+        ]
+        if len(ours) < VOTES:
+            return Refused(why=self._reason(valid, len(ours), highest))
+        latest = sorted((asked for asked, _ in ours), reverse=True)
+        return Held(
+            epoch=highest,
+            claim=any(assignment.claim for _, assignment in ours),
+            until=latest[VOTES - 1] + self._ttl,
+        )
+
+    def _reason(self, valid: list[_Vote], ours: int, highest: int) -> str:
+        found = [vote.assignment for vote in valid if vote.assignment is not None]
+        newest = next((each for each in found if each.epoch == highest), None)
+        if newest is not None and newest.site != self._site:
+            return f"{newest.site} is assigned in epoch {highest}"
+        return f"{ours} of the {VOTES} votes needed; {len(valid)} tables answer"
