@@ -74,10 +74,12 @@ class _Answer:
         elif record.alias is None:
             self._add(name, kind, record.ttl or 0, list(record.values))
         else:
-            self._alias(zone, name, kind, record.alias.name)
+            self._alias(zone, name, kind, record.alias.name, _MOST_STEPS)
         return None
 
-    def _alias(self, zone: Zone, name: dns.name.Name, kind: RdataType, alias: str) -> None:
+    def _alias(  # what is asked, and how far to go
+        self, zone: Zone, name: dns.name.Name, kind: RdataType, alias: str, steps: int
+    ) -> None:
         """Answer with the records of the alias's target, under the alias's own name."""
         addresses = _addresses(self._world, _name(alias)) if kind == RdataType.A else []
         if addresses:
@@ -89,10 +91,12 @@ class _Answer:
             if _name(record.name) == _name(alias) and _kind(record) == kind
         ]
         target = choose(same, self._world)
-        if target is None or _name(alias) == name:
+        if steps == 0:
+            self._response.set_rcode(dns.rcode.SERVFAIL)
+        elif target is None:
             self._negative(zone, exists=True)
         elif target.alias:
-            self._alias(zone, name, kind, target.alias.name)
+            self._alias(zone, name, kind, target.alias.name, steps - 1)
         else:
             self._add(name, kind, target.ttl or 0, list(target.values))
 
