@@ -1,0 +1,1 @@
+"""The Pulumi programs' parts: settings, and the components of a site and of the link."""

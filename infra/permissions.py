@@ -1,0 +1,178 @@
+"""The role under which recovery runs, and exactly what it may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pulumi
+import pulumi_aws as aws
+
+from infra import access
+from infra.hosts import SSM_POLICY
+from recovery import naming
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from infra.settings import Settings
+
+
+class RecoveryRole(pulumi.ComponentResource):
+    """The role under which recovery runs, with the actions that recovery's code declares.
+
+    A control host takes it by itself; an operator who runs recovery from elsewhere assumes it,
+    where IAM of the account lets them.
+    """
+
+    profile: pulumi.Output[str]
+
+    def __init__(
+        self,
+        settings: Settings,
+        key_arns: pulumi.Input[Sequence[str]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        name = naming.RECOVERY_ROLE
+        super().__init__("standby:infra:RecoveryRole", name, None, opts)
+        own = pulumi.ResourceOptions(parent=self)
+        role = aws.iam.Role(name, name=name, assume_role_policy=_trust(settings.account), opts=own)
+        aws.iam.RolePolicyAttachment(name, role=role.name, policy_arn=SSM_POLICY, opts=own)
+        aws.iam.RolePolicy(
+            name,
+            role=role.name,
+            policy=pulumi.Output.from_input(key_arns).apply(
+                lambda keys: recovery_policy(settings, keys)
+            ),
+            opts=own,
+        )
+        self.profile = aws.iam.InstanceProfile(name, name=name, role=role.name, opts=own).name
+        self.register_outputs({"profile": self.profile})
+
+
+def _trust(account: str) -> str:
+    return access.document(
+        *(
+            {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+            for principal in (
+                {"Service": "ec2.amazonaws.com"},
+                {"AWS": f"arn:aws:iam::{account}:root"},
+            )
+        )
+    )
+
+
+def recovery_policy(settings: Settings, key_arns: Sequence[str]) -> str:
+    """Return what recovery may do, at both sites and the witness, and nothing beyond."""
+    arns = _Arns(settings)
+    return access.document(
+        access.allow(
+            [
+                "autoscaling:DescribeAutoScalingGroups",
+                "cloudwatch:GetMetricStatistics",
+                "ec2:DescribeImages",
+                "ec2:DescribeInstanceTypes",
+                "ec2:DescribeInstances",
+                "elasticloadbalancing:DescribeRules",
+                "elasticloadbalancing:DescribeTargetHealth",
+                "rds:DescribeDBInstances",
+                "rds:DescribeDBSnapshots",
+                "servicequotas:GetServiceQuota",
+            ],
+            ["*"],  # reads that IAM cannot narrow, or that also say what is missing
+        ),
+        access.allow(
+            ["cloudwatch:PutMetricData"],
+            ["*"],
+            {"StringEquals": {"cloudwatch:namespace": naming.SWITCH_NAMESPACE}},
+        ),
+        access.allow(["rds:PromoteReadReplica"], arns.of_products("rds", "db:{name}-*")),
+        access.allow(
+            ["rds:CreateDBSnapshot"],
+            [
+                *arns.of_products("rds", "db:{name}-*"),
+                *arns.of_products("rds", "snapshot:{name}-*"),
+            ],
+        ),
+        access.allow(
+            ["autoscaling:UpdateAutoScalingGroup"],
+            arns.of_products("autoscaling", "autoScalingGroup:*:autoScalingGroupName/{name}"),
+        ),
+        access.allow(
+            ["elasticloadbalancing:ModifyListener"],
+            arns.of_products("elasticloadbalancing", "listener/app/{name}/*"),
+        ),
+        access.allow(
+            ["elasticloadbalancing:ModifyRule"],
+            arns.of_products("elasticloadbalancing", "listener-rule/app/{name}/*"),
+        ),
+        access.allow(["dynamodb:GetItem", "dynamodb:PutItem"], arns.tables()),
+        access.allow(["s3:ListBucket"], [*arns.site_buckets(), *arns.file_buckets()]),
+        access.allow(
+            ["s3:GetObject"],
+            [f"{bucket}/*" for bucket in (*arns.site_buckets(), *arns.file_buckets())],
+        ),
+        access.allow(["s3:PutObject"], [f"{bucket}/*" for bucket in arns.site_buckets()]),
+        access.allow(["kms:Decrypt", "kms:GenerateDataKey"], key_arns),
+        access.allow(["secretsmanager:GetSecretValue"], arns.secrets()),
+        access.allow(
+            ["ssm:GetParameter"],
+            arns.of_sites("ssm", f"parameter{naming.TOPOLOGY_PARAMETER}"),
+        ),
+        access.allow(
+            ["sns:Publish"],
+            arns.of_sites("sns", naming.alerts_topic(settings.organisation)),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Arns:
+    settings: Settings
+
+    def of_sites(self, service: str, resource: str) -> list[str]:
+        account = self.settings.account
+        return [
+            f"arn:aws:{service}:{site.region}:{account}:{resource}"
+            for site in self.settings.sites.values()
+        ]
+
+    def of_products(self, service: str, resource: str) -> list[str]:
+        """Return ARNs of what is named after product and site, as all such names begin alike."""
+        return [
+            f"arn:aws:{service}:{site.region}:{self.settings.account}:"
+            + resource.format(name=naming.host_group(product.name, site.name))
+            for site in self.settings.sites.values()
+            for product in self.settings.products
+        ]
+
+    def tables(self) -> list[str]:
+        table = naming.control_table(self.settings.organisation)
+        regions = [site.region for site in self.settings.sites.values()]
+        return [
+            f"arn:aws:dynamodb:{region}:{self.settings.account}:table/{table}"
+            for region in (*regions, self.settings.witness_region)
+        ]
+
+    def site_buckets(self) -> list[str]:
+        settings = self.settings
+        return [
+            "arn:aws:s3:::"
+            + naming.site_bucket(settings.organisation, settings.account, site.region)
+            for site in settings.sites.values()
+        ]
+
+    def file_buckets(self) -> list[str]:
+        return [
+            "arn:aws:s3:::" + naming.file_bucket(product.name, self.settings.account, site.region)
+            for site in self.settings.sites.values()
+            for product in self.settings.products
+        ]
+
+    def secrets(self) -> list[str]:
+        return [
+            arn
+            for product in self.settings.products
+            for name in (naming.database_secret(product.name), naming.probe_secret(product.name))
+            for arn in self.of_sites("secretsmanager", f"secret:{name}-??????")
+        ]

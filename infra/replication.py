@@ -1,0 +1,112 @@
+"""What flows from the active site to the standby beside the database itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pulumi
+import pulumi_aws as aws
+
+from infra import access
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from infra.region import Region
+
+_PROMISE_MINUTES = 15
+"""S3 replication time control knows no other time (S3 user guide)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """One end of a replication: a bucket and the key of its region."""
+
+    region: Region
+    bucket: pulumi.Input[str]
+    arn: pulumi.Input[str]
+    key_arn: pulumi.Input[str]
+
+
+class BucketReplication(pulumi.ComponentResource):
+    """New objects and delete markers of the source reach the destination, under its key.
+
+    Objects that were there before the rule need a batch job; see README.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: End,
+        destination: End,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("standby:infra:BucketReplication", name, None, opts)
+        own = pulumi.ResourceOptions(parent=self, provider=source.region.provider)
+        role = aws.iam.Role(name, assume_role_policy=access.trust("s3.amazonaws.com"), opts=own)
+        policy = aws.iam.RolePolicy(
+            name,
+            role=role.name,
+            policy=pulumi.Output.all(
+                source.arn, source.key_arn, destination.arn, destination.key_arn
+            ).apply(lambda arns: replication_policy(source, destination, arns)),
+            opts=own,
+        )
+        aws.s3.BucketReplicationConfig(
+            name,
+            role=role.arn,
+            bucket=source.bucket,
+            rules=[_rule(destination)],
+            opts=pulumi.ResourceOptions(
+                parent=self, provider=source.region.provider, depends_on=[policy]
+            ),
+        )
+        self.register_outputs({})
+
+
+def _rule(destination: End) -> aws.s3.BucketReplicationConfigRuleArgsDict:
+    return {
+        "id": "everything",
+        "status": "Enabled",
+        "priority": 1,
+        "filter": {"prefix": ""},
+        "delete_marker_replication": {"status": "Enabled"},
+        # Without it S3 skips objects that are encrypted with a KMS key, which all of ours are.
+        "source_selection_criteria": {"sse_kms_encrypted_objects": {"status": "Enabled"}},
+        "destination": {
+            "bucket": destination.arn,
+            "storage_class": "STANDARD",
+            "encryption_configuration": {"replica_kms_key_id": destination.key_arn},
+            "replication_time": {"status": "Enabled", "time": {"minutes": _PROMISE_MINUTES}},
+            "metrics": {"status": "Enabled", "event_threshold": {"minutes": _PROMISE_MINUTES}},
+        },
+    }
+
+
+def replication_policy(source: End, destination: End, arns: Sequence[str]) -> str:
+    """Return what S3 may do, given bucket and key of the source, then of the destination."""
+    source_arn, source_key, destination_arn, destination_key = arns
+    return access.document(
+        access.allow(["s3:GetReplicationConfiguration", "s3:ListBucket"], [source_arn]),
+        access.allow(
+            [
+                "s3:GetObjectVersionAcl",
+                "s3:GetObjectVersionForReplication",
+                "s3:GetObjectVersionTagging",
+            ],
+            [f"{source_arn}/*"],
+        ),
+        access.allow(
+            ["s3:ReplicateDelete", "s3:ReplicateObject", "s3:ReplicateTags"],
+            [f"{destination_arn}/*"],
+        ),
+        access.allow(["kms:Decrypt"], [source_key], _via_s3(source.region)),
+        access.allow(
+            ["kms:Encrypt", "kms:GenerateDataKey"], [destination_key], _via_s3(destination.region)
+        ),
+    )
+
+
+def _via_s3(region: Region) -> dict[str, dict[str, str]]:
+    return {"StringEquals": {"kms:ViaService": f"s3.{region.name}.amazonaws.com"}}

@@ -1,0 +1,243 @@
+"""The program of a site: the same for both regions and both roles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pulumi_aws as aws
+
+from infra import facts
+from infra.alarms import Alerts, AlertsArgs, DatabaseAlarms, DatabaseAlarmsArgs
+from infra.credentials import Credentials, CredentialsArgs
+from infra.database import Birth, Database, DatabaseArgs
+from infra.firewall import ControlFirewall, Firewall, FirewallArgs
+from infra.hosts import Hosts, HostsArgs
+from infra.network import Network, NetworkArgs
+from infra.region import Region, connect
+from infra.service import Balancer, BalancerArgs
+from infra.storage import Bucket, BucketArgs, Key
+from recovery import naming
+
+if TYPE_CHECKING:
+    from infra.products import Product
+    from infra.settings import Placement, Settings
+
+
+def build(settings: Settings, placement: Placement) -> None:
+    """Make the site what its role says, in its own region and no other; export its facts."""
+    site = settings.sites[placement.site]
+    region = connect(site.name, site.region, settings.account)
+    name = f"{settings.organisation}-{site.name}"
+    network = Network(name, NetworkArgs(cidr=site.cidr, zones=site.zones), region.options())
+    key = Key(f"{settings.organisation}-standby-{site.name}", settings.account, region.options())
+    bucket = naming.site_bucket(settings.organisation, settings.account, site.region)
+    own = Bucket(bucket, BucketArgs(bucket=bucket, key_arn=key.arn), region.options())
+    alerts = AlertsArgs(
+        topic=naming.alerts_topic(settings.organisation),
+        key_arn=key.arn,
+        contacts=settings.contacts,
+    )
+    ground = _Ground(
+        settings=settings,
+        placement=placement,
+        region=region,
+        network=network,
+        key=key,
+        topic_arn=Alerts(name, alerts, region.options()).topic_arn,
+        control=ControlFirewall(
+            f"{name}-control", network.vpc_id, settings.https_port, region.options()
+        ),
+        zone_id=aws.route53.get_zone_output(
+            name=settings.zone, opts=region.invoke_options()
+        ).zone_id,
+        sources=_sources(settings, placement),
+    )
+    pulumi.export(
+        facts.OUTPUT,
+        {
+            "role": placement.role,
+            "vpc_id": network.vpc_id,
+            "route_table_ids": network.route_table_ids,
+            "control_subnet_id": network.subnet_ids["private"][0],
+            "control_group_id": ground.control.group_id,
+            "key_arn": key.arn,
+            "bucket": own.bucket,
+            "topic_arn": ground.topic_arn,
+            "products": {product.name: _deploy(product, ground) for product in settings.products},
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What the products of a site stand on."""
+
+    settings: Settings
+    placement: Placement
+    region: Region
+    network: Network
+    key: Key
+    topic_arn: pulumi.Output[str]
+    control: ControlFirewall
+    zone_id: pulumi.Output[str]
+    sources: dict[str, pulumi.Output[str]]
+    """Product → ARN of the peer's database, where this site is the standby; else empty."""
+
+
+def _sources(settings: Settings, placement: Placement) -> dict[str, pulumi.Output[str]]:
+    """Return what each replica replicates, also while the peer is dark.
+
+    To leave it out would promote the replica; its ARN comes from the state backend, and naming
+    it asks the dark region nothing.
+    """
+    if placement.role == "active":
+        return {}
+    peer = facts.read(settings.peer_of(placement.site).name)
+
+    def source(product: str) -> pulumi.Output[str]:
+        return peer.apply(lambda found: found.products[product].database_arn)
+
+    return {product.name: source(product.name) for product in settings.products}
+
+
+def _deploy(product: Product, ground: _Ground) -> dict[str, Any]:
+    """Make one product at this site and return its facts."""
+    settings, placement, region = ground.settings, ground.placement, ground.region
+    name = f"{product.name}-{placement.site}"
+    firewall = Firewall(
+        name,
+        FirewallArgs(
+            vpc_id=ground.network.vpc_id,
+            https_port=settings.https_port,
+            service_ports=[service.port for service in product.services],
+            database_port=product.database.port,
+            control_group_id=ground.control.group_id,
+        ),
+        region.options(),
+    )
+    identifier = naming.database_id(
+        product.name, placement.site, placement.generations[product.name]
+    )
+    database = _database(product, ground, identifier, firewall)
+    balancer = Balancer(
+        name,
+        BalancerArgs(
+            product=product.name,
+            site=placement.site,
+            domain=product.domain,
+            zone_id=ground.zone_id,
+            https_port=settings.https_port,
+            services=product.services,
+            vpc_id=ground.network.vpc_id,
+            subnet_ids=ground.network.subnet_ids["public"],
+            group_id=firewall.balancer_id,
+        ),
+        region.options(),
+    )
+    files, frontend = (
+        Bucket(bucket, BucketArgs(bucket=bucket, key_arn=ground.key.arn), region.options())
+        for bucket in (
+            naming.file_bucket(product.name, settings.account, region.name),
+            naming.frontend_bucket(product.name, settings.account, region.name),
+        )
+    )
+    hosts = _hosts(product, ground, database, balancer, firewall)
+    return {
+        "database": identifier,
+        "database_arn": database.arn,
+        "load_balancer_arn": balancer.arn,
+        "load_balancer_dns": balancer.dns_name,
+        "load_balancer_zone": balancer.zone_id,
+        "listener_arn": balancer.listener_arn,
+        "target_groups": balancer.target_groups,
+        "host_group": hosts.group_name,
+        "image": hosts.image,
+        "file_bucket": files.bucket,
+        "file_bucket_arn": files.arn,
+        "frontend_bucket": frontend.bucket,
+        "frontend_bucket_arn": frontend.arn,
+    }
+
+
+def _database(product: Product, ground: _Ground, identifier: str, firewall: Firewall) -> Database:
+    name = f"{product.name}-{ground.placement.site}"
+    birth = _birth(product, ground)
+    database = Database(
+        name,
+        DatabaseArgs(
+            identifier=identifier,
+            settings=product.database,
+            subnet_ids=ground.network.subnet_ids["database"],
+            group_id=firewall.database_id,
+            key_arn=ground.key.arn,
+            source_arn=ground.sources.get(product.name),
+            birth=birth if ground.placement.role == "active" else None,
+        ),
+        ground.region.options(),
+    )
+    DatabaseAlarms(
+        name,
+        DatabaseAlarmsArgs(
+            database=identifier,
+            engine=product.database.engine,
+            role=ground.placement.role,
+            storage_gib=product.database.storage_gib,
+            rpo_seconds=product.rpo_minutes * 60,
+            topic_arn=ground.topic_arn,
+        ),
+        ground.region.options(),
+    )
+    return database
+
+
+def _birth(product: Product, ground: _Ground) -> Birth | None:
+    """Make the product's secrets where they are at home; return what a database is born with."""
+    settings, placement = ground.settings, ground.placement
+    if placement.site != settings.secrets_home:
+        return None
+
+    def credentials(secret: str, username: str) -> Credentials:
+        args = CredentialsArgs(
+            secret=secret,
+            username=username,
+            version=product.database.password_version,
+            key_arn=ground.key.arn,
+            peer_region=settings.peer_of(placement.site).region,
+            peer_is_dark=placement.peer == "dark",
+        )
+        return Credentials(secret.replace("/", "-"), args, ground.region.options())
+
+    credentials(naming.probe_secret(product.name), "probe")
+    of_database = credentials(naming.database_secret(product.name), product.database_name)
+    return Birth(
+        name=product.database_name,
+        username=product.database_name,
+        password=of_database.password,
+    )
+
+
+def _hosts(
+    product: Product, ground: _Ground, database: Database, balancer: Balancer, firewall: Firewall
+) -> Hosts:
+    settings, placement, region = ground.settings, ground.placement, ground.region
+    return Hosts(
+        f"{product.name}-{placement.site}",
+        HostsArgs(
+            settings=settings,
+            product=product,
+            region=region,
+            site=placement.site,
+            role=placement.role,
+            zones=settings.sites[placement.site].zones,
+            subnet_ids=ground.network.subnet_ids["private"],
+            group_id=firewall.hosts_id,
+            key_arn=ground.key.arn,
+            database_address=database.address,
+            file_bucket=naming.file_bucket(product.name, settings.account, region.name),
+            frontend_bucket=naming.frontend_bucket(product.name, settings.account, region.name),
+            target_groups=balancer.target_groups,
+        ),
+        region.options(),
+    )
