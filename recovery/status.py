@@ -91,7 +91,7 @@ def _facts(standing: Standing) -> dict[str, object]:
 
 def _print(found: Sequence[Standing]) -> None:
     from rich.console import Console  # noqa: PLC0415 - half of this command's start
-    from rich.table import Table
+    from rich.table import Table  # noqa: PLC0415
 
     table = Table(title=f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
     for heading in ("product", "active", "epoch", "behind", "predicted loss", "failover now"):

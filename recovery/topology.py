@@ -119,10 +119,10 @@ class Witness:
 class Guard:
     """What the guards on the hosts go by, in seconds."""
 
-    ttl_seconds: float = 60
-    drift_seconds: float = 1
-    heartbeat_seconds: float = 1
-    switch_seconds: float = 60
+    ttl_seconds: float = 60.0
+    drift_seconds: float = 1.0
+    heartbeat_seconds: float = 1.0
+    switch_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
