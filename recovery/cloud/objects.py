@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from recovery.cloud.call import uses
 
@@ -65,18 +66,37 @@ def exists(region: Region, bucket: str, key: str) -> bool:
     return True
 
 
+@uses("s3:GetObject", "s3:ListBucket")
+def deleted(region: Region, bucket: str, key: str) -> bool:
+    """Say whether somebody deleted the object in a bucket that keeps versions.
+
+    S3 then answers 404 with the header x-amz-delete-marker; without it, there never was one.
+    """
+    s3 = region.client("s3")
+    try:
+        s3.head_object(Bucket=bucket, Key=key)
+    except s3.exceptions.ClientError as error:
+        metadata: Any = error.response.get("ResponseMetadata", {})
+        if metadata.get("HTTPStatusCode") == HTTPStatus.NOT_FOUND:
+            return metadata.get("HTTPHeaders", {}).get("x-amz-delete-marker") == "true"
+        raise
+    return False
+
+
 def listing(region: Region, bucket: str, prefix: str = "") -> Iterator[Object]:
     """Yield the current objects under `prefix`, in the order of their keys, page by page."""
-    after = ""
-    while found := _page(region, bucket, prefix, after):
+    after, more = "", True
+    while more:
+        found, more = _page(region, bucket, prefix, after)
         yield from found
-        after = found[-1].key
+        after = found[-1].key if found else after
 
 
 @uses("s3:ListBucket")
-def _page(region: Region, bucket: str, prefix: str, after: str) -> list[Object]:
+def _page(region: Region, bucket: str, prefix: str, after: str) -> tuple[list[Object], bool]:
     answer = region.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=after)
-    return [_parse(found) for found in answer.get("Contents", ())]
+    found = [_parse(each) for each in answer.get("Contents", ())]
+    return found, bool(found) and answer.get("IsTruncated", False)
 
 
 def _parse(found: ObjectTypeDef) -> Object:
