@@ -1,0 +1,139 @@
+"""What was made, per stack: one JSON file, written through after each resource.
+
+It lives and dies with the lab. It holds no secret: those are recorded by their digest, and
+write-only properties not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lab.provision.errors import ProvisionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from lab.provision.values import Properties
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One resource as it was last made."""
+
+    urn: str
+    type: str
+    name: str
+    region: str
+    inputs: Properties
+    outputs: Properties = field(default_factory=dict[str, Any])
+    id: str = ""
+    pending: bool = False
+    """It was about to be created: whether it was, only AWS knows."""
+    dependencies: tuple[str, ...] = ()
+    parent: str = ""
+    protect: bool = False
+    retain: bool = False
+    deleted_with: str = ""
+
+
+class State:
+    """The entries and outputs of one stack; safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._entries: dict[str, Entry] = {}
+        self._lines: dict[str, str] = {}
+        self.outputs: Properties = {}
+        self.finished = False
+        """Whether the stack's last run went through to its end."""
+        if path.exists():
+            self._load(json.loads(path.read_text()))
+
+    def _load(self, document: Any) -> None:
+        if document["version"] != _VERSION:
+            msg = f"{self._path} has version {document['version']}; start a new lab"
+            raise ProvisionError(msg)
+        self.outputs = document["outputs"]
+        self.finished = document["finished"]
+        for fields in document["resources"]:
+            entry = Entry(**{**fields, "dependencies": tuple(fields["dependencies"])})
+            self._keep(entry)
+
+    def get(self, urn: str) -> Entry | None:
+        """Return the entry of `urn`."""
+        return self._entries.get(urn)
+
+    def entries(self) -> list[Entry]:
+        """Return all entries, in the order in which they were made."""
+        with self._lock:
+            return list(self._entries.values())
+
+    def record(self, entry: Entry) -> None:
+        """Keep `entry`; it is in the file when this returns."""
+        with self._lock:
+            self._keep(entry)
+            self._write()
+
+    def rename(self, old: str, new: str) -> None:
+        """Let the entry of `old` be that of `new`, and whatever refers to it follow."""
+        with self._lock:
+            entries = list(self._entries.values())
+            self._entries.clear()
+            self._lines.clear()
+            for entry in entries:
+                fields = asdict(entry)
+                fields["urn"] = new if entry.urn == old else entry.urn
+                fields["parent"] = new if entry.parent == old else entry.parent
+                fields["dependencies"] = tuple(new if u == old else u for u in entry.dependencies)
+                self._keep(Entry(**fields))
+            self._write()
+
+    def forget(self, urn: str) -> None:
+        """Drop the entry of `urn`."""
+        with self._lock:
+            self._entries.pop(urn, None)
+            self._lines.pop(urn, None)
+            self._write()
+
+    def begin(self) -> None:
+        """Mark that a run is under way."""
+        with self._lock:
+            self.finished = False
+            self._write()
+
+    def finish(self, outputs: Properties) -> None:
+        """Keep the stack's outputs and mark that the run went through."""
+        with self._lock:
+            self.outputs = outputs
+            self.finished = True
+            self._write()
+
+    def ids(self, type_token: str) -> frozenset[str]:
+        """Return the ids of everything of this type that the stack has made."""
+        return frozenset(e.id for e in self.entries() if e.type == type_token and e.id)
+
+    def _keep(self, entry: Entry) -> None:
+        self._entries[entry.urn] = entry
+        self._lines[entry.urn] = json.dumps(asdict(entry), sort_keys=True)
+
+    def _write(self) -> None:
+        """Replace the file whole; each entry was serialised once, when it was kept."""
+        head = json.dumps({"version": _VERSION, "finished": self.finished, "outputs": self.outputs})
+        text = f'{head[:-1]}, "resources": [\n{_joined(self._lines.values())}\n]}}\n'
+        temporary = self._path.with_suffix(".new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        temporary.replace(self._path)
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return ",\n".join(lines)
