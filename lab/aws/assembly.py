@@ -1,0 +1,119 @@
+"""Put the parts of the lab's AWS together."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from moto.s3.models import s3_backends
+
+from lab.aws import (
+    autoscaling,
+    cloudwatch,
+    elbv2,
+    hosts,
+    outbox,
+    postgres,
+    quotas,
+    rds,
+    rds_snapshots,
+    route53,
+    seed,
+)
+from lab.aws.alarms import Alarms
+from lab.aws.context import ACCOUNT
+from lab.aws.control import Control
+from lab.aws.faults import FaultPlane
+from lab.aws.gateway import Gateway
+from lab.aws.rds_figures import Figures
+from lab.aws.rds_servers import Servers
+from lab.aws.record import Record
+from lab.aws.server import Server
+from lab.aws.world import World
+
+if TYPE_CHECKING:
+    from lab.aws.context import Context
+
+_TEND_SECONDS = 0.1
+_FIGURES_SECONDS = 0.3
+_EVALUATE_SECONDS = 0.1
+_KEPT_VARIABLES = ("PATH", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "STANDBY_PG_BIN", "TMPDIR")
+
+
+def build(
+    context: Context, *, address: str, port: int, servers_module: str, hosts_module: str
+) -> Server:
+    """Return the server of a whole AWS, ready to serve; its loops run from now on."""
+    health: dict[str, dict[str, str]] = {}
+    faults, record, limits = FaultPlane(), Record(), quotas.Quotas()
+    servers = Servers(context, postgres.load(servers_module))
+    fleet = hosts.Hosts(
+        context=context,
+        launcher=hosts.load(hosts_module),
+        environment=_host_environment(context, address, port),
+        quotas=limits,
+        health=health,
+    )
+    metrics = cloudwatch.Metrics()
+    checks = route53.HealthChecks(context, metrics)
+    world = World(context, servers, checks.states)
+
+    rds.install(servers)
+    rds_snapshots.install(context, servers)
+    quotas.install(limits)
+    autoscaling.install(fleet)
+    elbv2.install(context, health)
+    cloudwatch.install(metrics)
+    route53.install(checks)
+    outbox.install()
+    seed.plant(context)
+
+    def report_health(reported: dict[str, dict[str, str]]) -> None:
+        health.update(reported)
+
+    control = Control(
+        context=context,
+        faults=faults,
+        record=record,
+        world=world,
+        report_health=report_health,
+        outbox=outbox.messages,
+        quotas=limits,
+    )
+    gateway = Gateway(
+        context=context,
+        faults=faults,
+        record=record,
+        control=control,
+        checks=(),
+        region_of_bucket=_region_of_bucket,
+    )
+    alarms = Alarms(context, metrics)
+    figures = Figures(context, servers, metrics.publish)
+    world.refresh()
+    context.every(0.0, "world", world.keep)
+    context.every(_TEND_SECONDS, "hosts", fleet.tend)
+    context.every(_FIGURES_SECONDS, "figures", figures.read)
+    context.every(_EVALUATE_SECONDS, "alarms", alarms.evaluate)
+    context.every(_EVALUATE_SECONDS, "health checks", checks.evaluate)
+    return Server(address, port, gateway)
+
+
+def _region_of_bucket(name: str) -> str | None:
+    bucket = s3_backends[ACCOUNT]["aws"].buckets.get(name)
+    return bucket.region_name if bucket else None
+
+
+def _host_environment(context: Context, address: str, port: int) -> dict[str, str]:
+    """Return what a host gets of its surroundings: AWS, a resolver, a CA and its credentials."""
+    authority = str(context.run_dir / "ca" / "ca.pem")
+    return {
+        **{name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+        "AWS_ENDPOINT_URL": f"http://{address}:{port}",
+        "AWS_ACCESS_KEY_ID": "LABHOST0000000000001",
+        "AWS_SECRET_ACCESS_KEY": "lab",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "STANDBY_RESOLVER": "127.0.53.2:5300",
+        "SSL_CERT_FILE": authority,
+        "PGSSLROOTCERT": authority,
+    }

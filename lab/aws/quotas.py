@@ -1,0 +1,107 @@
+"""Service quotas: running on-demand standard instances, in vCPUs, as EC2 counts them."""
+
+# pyright: reportPrivateUsage=false, reportUnknownMemberType=false
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from moto.core.responses import ActionResult
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.instance_types import INSTANCE_TYPES
+
+from lab.aws.context import ACCOUNT
+from lab.aws.errors import RefusedError
+
+if TYPE_CHECKING:
+    from moto.servicequotas.responses import ServiceQuotasResponse
+
+STANDARD_VCPUS = "L-1216C47A"
+"""Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances (Service Quotas console)."""
+
+_STANDARD = tuple("acdhimrtz")
+_DEFAULT = 256.0
+
+
+class Quotas:
+    """The vCPU quota of each region."""
+
+    def __init__(self) -> None:
+        self._vcpus: dict[str, float] = {}
+
+    def set(self, region: str, vcpus: float) -> None:
+        """Change a region's quota."""
+        self._vcpus[region] = vcpus
+
+    def vcpus(self, region: str) -> float:
+        """Return a region's quota."""
+        return self._vcpus.get(region, _DEFAULT)
+
+    def in_use(self, region: str) -> int:
+        """Return the vCPUs of the region's pending and running standard instances."""
+        return sum(
+            vcpus_of(instance.instance_type)
+            for instance in ec2_backends[ACCOUNT][region].all_instances()
+            if instance.state in {"pending", "running"}
+            and instance.instance_type.startswith(_STANDARD)
+        )
+
+    def refusal(self, region: str, instance_type: str, count: int) -> str | None:
+        """Return why `count` more instances are not launched; None when they are."""
+        if not instance_type.startswith(_STANDARD):
+            return None
+        wanted = self.in_use(region) + count * vcpus_of(instance_type)
+        limit = self.vcpus(region)
+        if wanted <= limit:
+            return None
+        return (
+            f"You have requested more vCPU capacity than your current vCPU limit of {limit:.0f} "
+            "allows for the instance bucket that the specified instance type belongs to."
+        )
+
+
+def vcpus_of(instance_type: str) -> int:
+    """Return the vCPUs of an instance type; 2 for one that the lab does not know."""
+    facts = INSTANCE_TYPES.get(instance_type, {})
+    return int(facts.get("VCpuInfo", {}).get("DefaultVCpus", 2))
+
+
+def install(quotas: Quotas) -> None:
+    """Answer GetServiceQuota and ListServiceQuotas, and hold RunInstances to the quota."""
+    from moto.ec2.models import EC2Backend  # noqa: PLC0415 - patched here only
+    from moto.servicequotas.responses import ServiceQuotasResponse  # noqa: PLC0415
+
+    responses: Any = ServiceQuotasResponse
+
+    def get_service_quota(self: ServiceQuotasResponse) -> Any:
+        service, code = self._get_param("ServiceCode"), self._get_param("QuotaCode")
+        if (service, code) != ("ec2", STANDARD_VCPUS):
+            msg = f"The quota {code} of {service} is not one that the lab models"
+            raise RefusedError("NoSuchResourceException", msg)
+        return ActionResult({"Quota": _quota(self.region)})
+
+    def _quota(region: str) -> dict[str, Any]:
+        return {
+            "ServiceCode": "ec2",
+            "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)",
+            "QuotaArn": f"arn:aws:servicequotas:{region}:{ACCOUNT}:ec2/{STANDARD_VCPUS}",
+            "QuotaCode": STANDARD_VCPUS,
+            "QuotaName": "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
+            "Value": quotas.vcpus(region),
+            "Unit": "None",
+            "Adjustable": True,
+            "GlobalQuota": False,
+        }
+
+    responses.get_service_quota = get_service_quota
+    backend: Any = EC2Backend
+    run = backend.run_instances
+
+    def run_instances(
+        self: Any, image_id: str, count: int, user_data: Any, groups: list[str], **wanted: Any
+    ) -> Any:
+        kind = wanted.get("instance_type") or "m1.small"
+        if refusal := quotas.refusal(self.region_name, kind, count):
+            raise RefusedError("VcpuLimitExceeded", refusal)
+        return run(self, image_id, count, user_data, groups, **wanted)
+
+    backend.run_instances = run_instances
