@@ -52,7 +52,9 @@ def show(
 ) -> None:
     """Print what was done, how long it took and what it cost."""
     both = list(zip(cases, outcomes, strict=True))
-    points = answers([lambda case=case, outcome=o: _point(case, outcome) for case, o in both])
+    points = answers(
+        [lambda case=case, outcome=outcome: _point(case, outcome) for case, outcome in both]
+    )
     facts = [
         _facts(case, outcome, {} if isinstance(found, OutsideError) else found)
         for case, outcome, found in zip(cases, outcomes, points, strict=True)
