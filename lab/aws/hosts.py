@@ -212,7 +212,7 @@ class Hosts:
 
     def _enter_service(self, launch: _Launch) -> None:
         instance: Any = launch.state.instance
-        user_data = b64decode(instance.user_data or b"").decode()
+        user_data = b64decode(str(instance.user_data or "")).decode()
         if "/etc/standby/host.env" in user_data:
             launch.host = self._launcher.launch(
                 run_dir=self._context.run_dir,
