@@ -20,7 +20,7 @@ from psycopg2 import sql
 from psycopg2.errors import DuplicateObject
 from psycopg2.extras import PhysicalReplicationConnection
 
-from lab.data import settings
+from lab.data import extensions, settings
 from lab.data.run import REPLICATION_USER, Run, of
 from lab.data.server import Replication, Server, ServerError
 
@@ -44,6 +44,8 @@ def initialise(
                 sql.Identifier(database), sql.Identifier(username)
             )
         )
+    with server.admin(database) as admin, admin.cursor() as cursor:
+        cursor.execute(extensions.INSTALL)
     return server
 
 
@@ -102,6 +104,8 @@ def _roles(run: Run, username: str, password: str) -> Iterator[sql.Composable]:
         "GRANT pg_monitor, pg_signal_backend, pg_checkpoint, rds_replication"
         " TO rds_superuser WITH ADMIN OPTION"
     )
+    if run.programs.major >= 15:  # noqa: PLR2004  # the first that grants a setting
+        yield sql.SQL("GRANT SET ON PARAMETER session_replication_role TO rds_superuser")
     yield sql.SQL("CREATE ROLE {} LOGIN REPLICATION PASSWORD {}").format(
         sql.Identifier(REPLICATION_USER), sql.Literal(run.password(REPLICATION_USER))
     )

