@@ -52,9 +52,7 @@ def show(
 ) -> None:
     """Print what was done, how long it took and what it cost."""
     both = list(zip(cases, outcomes, strict=True))
-    points = answers(
-        [lambda case=case, outcome=outcome: _point(case, outcome) for case, outcome in both]
-    )
+    points = answers([lambda pair=pair: _point(*pair) for pair in both])
     facts = [
         _facts(case, outcome, {} if isinstance(found, OutsideError) else found)
         for case, outcome, found in zip(cases, outcomes, points, strict=True)

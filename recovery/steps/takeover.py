@@ -1,0 +1,215 @@
+"""A site taking a product over: the steps that lean on what an earlier one found.
+
+Each method pair is one step's act and done. What survives a kill is in the world, not here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from recovery import assignment, notify, verify
+from recovery.assignment import Assignment
+from recovery.engine import wait
+from recovery.engine.errors import OutsideError, RefusedError
+from recovery.engine.parallel import answers
+from recovery.engine.plan import Report, Seen
+from recovery.steps import check, fence, point
+from recovery.steps.case import Case
+from recovery.steps.check import Assessment
+from recovery.steps.fence import Fencing
+
+
+@dataclass(slots=True, kw_only=True)
+class Takeover:
+    """One product's way to the case's site, in the epoch of `target`."""
+
+    case: Case
+    target: Assignment
+    resumes: bool
+    assessment: Assessment | None = None
+    fencing: Fencing | None = None
+    verified: bool = False
+    findings: list[str] = field(default_factory=list[str])
+
+    def is_checked(self) -> Seen:
+        """Say whether the checks passed, now or in the execution that goes on here."""
+        if self.resumes:
+            return Seen(holds=True, text=f"goes on with epoch {self.target.epoch}")
+        if self.assessment is None:
+            return Seen(holds=False, text="the standby has not been looked at")
+        loss = self.assessment.loss
+        return Seen(holds=True, text=loss.text if loss else "nothing speaks against it")
+
+    def check(self, report: Report) -> None:
+        """Assess until nothing is left to wait for; what will not pass is a refusal."""
+
+        def assessed() -> Assessment | None:
+            found = check.assess(self.case)
+            if found.refusal:
+                raise RefusedError(found.refusal)
+            return None if found.waits else found
+
+        found = assessed()
+        if found is None:
+            report.say(f"{self.case.deployment.database} is {check.BACKING_UP}; waiting")
+            found = wait.until(assessed, seconds=self.case.rto_seconds)
+        if found is None:
+            raise RefusedError(
+                f"{self.case.deployment.database} is still {check.BACKING_UP} after the RTO "
+                f"({self.case.rto_seconds:.0f} s); RDS promotes when the backup has ended"
+            )
+        for finding in found.findings:
+            report.say(f"{finding.check}: {finding.text}")
+        self.assessment = found
+
+    def was_told(self, what: str) -> Seen:
+        """Say whether people know that it began, or ended."""
+        told = notify.was_told(self.case.here, self.case.site, self._message(what))
+        return Seen(holds=told, text=f"people {'know' if told else 'do not know'} that it {what}")
+
+    def tell_begin(self, report: Report) -> None:
+        """Tell people what is about to happen."""
+        loss = self.assessment.loss if self.assessment else None
+        self._tell(
+            report,
+            "begins",
+            f"{self.case.operator} moves {self.case.product.title} to {self.case.site.region} "
+            f"({loss.text if loss else 'resumed'}). Execution {self.case.execution}.",
+        )
+
+    def tell_end(self, report: Report) -> None:
+        """Tell people where the product serves now."""
+        self._tell(
+            report,
+            "ended",
+            f"{self.case.product.title} serves from {self.case.site.region}. "
+            f"Execution {self.case.execution}.",
+        )
+
+    def _tell(self, report: Report, what: str, text: str) -> None:
+        title = f"Failover of {self.case.product.title} to {self.case.site.region} {what}"
+        failed = notify.tell(self.case.here, self.case.site, self._message(what), title, text)
+        if failed:
+            report.deviate(f"people were not told: {failed}")
+
+    def _message(self, what: str) -> str:
+        return f"{self.case.product.name}-{self.target.epoch}-failover-{what}"
+
+    def is_assigned(self, *, settled: bool) -> Seen:
+        """Say whether both tables that can be reached name this site in this epoch."""
+        for found in self._assignments():
+            if isinstance(found, OutsideError):
+                continue
+            if found is None or (found.site, found.epoch) != (
+                self.target.site,
+                self.target.epoch,
+            ):
+                return Seen(holds=False, text="another site is assigned")
+            if settled and not found.settled:
+                return Seen(holds=False, text=f"epoch {found.epoch} is not settled")
+        return Seen(holds=True, text=f"{self.target.site} is assigned in epoch {self.target.epoch}")
+
+    def is_settled(self) -> Seen:
+        """Say whether the assignment is marked as finished."""
+        return self.is_assigned(settled=True)
+
+    def _assignments(self) -> list[Assignment | OutsideError | None]:
+        case = self.case
+        return answers(
+            [
+                lambda: assignment.read(case.here, case.site.control_table, case.product.name),
+                lambda: assignment.read(
+                    case.witness, case.topology.witness.control_table, case.product.name
+                ),
+            ]
+        )
+
+    def assign(self, report: Report) -> None:
+        """Write the new epoch into the tables that can be reached."""
+        self._write(self.target, report)
+
+    def settle(self, report: Report) -> None:
+        """Mark the assignment as finished, if the service was verified."""
+        if not self.verified:
+            report.deviate("left open, so that running again verifies again")
+            return
+        self._write(replace(self.target, settled=True), report)
+
+    def _write(self, wanted: Assignment, report: Report) -> None:
+        """Write the target's table, which must take it, and the witness's, which may be dark."""
+        case = self.case
+        assignment.write(case.here, case.site.control_table, case.product.name, wanted)
+        try:
+            assignment.write(
+                case.witness,
+                case.topology.witness.control_table,
+                case.product.name,
+                wanted,
+            )
+        except OutsideError as error:
+            report.deviate(f"only one of three tables took the assignment: {error}")
+
+    def fence(self, report: Report) -> None:
+        """Try to fence the peer, and tell every result."""
+        self.fencing = fence.fence(self.case, self.target)
+        report.say(self.fencing.text)
+        for attempt in self.fencing.attempts:
+            if attempt.failed:
+                report.say(f"{attempt.what}: {attempt.failed}")
+
+    def is_fencing_recorded(self) -> Seen:
+        """Say whether fencing was tried in this execution, or recorded by an earlier one."""
+        if self.fencing is not None:
+            return Seen(holds=True, text=self.fencing.text)
+        return self.is_recorded()
+
+    def is_recorded(self) -> Seen:
+        """Say whether the recovery point of the epoch is written."""
+        recorded = point.exists(self.case, self.target.epoch)
+        return Seen(
+            holds=recorded,
+            text=f"recovery point of epoch {self.target.epoch} "
+            f"{'is' if recorded else 'is not'} recorded",
+        )
+
+    def record(self, report: Report) -> None:
+        """Write down what the standby holds, before it is promoted."""
+        if self.assessment is None:
+            # A kill came between assigning and recording: look again while there is a replica.
+            self.assessment = check.assess(self.case)
+        loss = self.assessment.loss
+        if loss is None:
+            report.say("the database is no replica any more; what it lacked was never recorded")
+        point.write(
+            self.case,
+            self.target.epoch,
+            {
+                "execution": self.case.execution,
+                "operator": self.case.operator,
+                "recorded_at": datetime.now(UTC).isoformat(),
+                "outage_began": loss and loss.outage_began,
+                "last_heartbeat": loss and loss.last_heartbeat,
+                "predicted_loss_seconds": loss and loss.seconds,
+                "accepted_loss_seconds": self.case.accepted.data_loss_seconds,
+                "fencing": self.fencing.text if self.fencing else "not tried",
+            },
+        )
+
+    def is_verified(self) -> Seen:
+        """Say whether this execution verified the service."""
+        if self.verified:
+            return Seen(holds=True, text="; ".join(self.findings))
+        return Seen(holds=False, text="not verified in this execution")
+
+    def verify(self, report: Report) -> None:
+        """Verify as customers would; what is not well deviates."""
+        verdict = verify.verify(self.case)
+        for finding in verdict.findings:
+            said = f"{finding.what}: {finding.detail}"
+            if finding.outcome == "ok":
+                report.say(said)
+            else:
+                report.deviate(f"{finding.outcome}: {said}")
+        self.verified = verdict.ok
+        self.findings = [f"{len(verdict.findings)} checks passed"]
