@@ -98,7 +98,7 @@ class Hosts(pulumi.ComponentResource):
             instance_type=args.product.hosts.type,
             iam_instance_profile={"arn": self._profile(name, args)},
             vpc_security_group_ids=[args.group_id],
-            user_data=script.apply(lambda text: base64.b64encode(text.encode()).decode()),
+            user_data=script,
             update_default_version=True,
             metadata_options={"http_tokens": "required", "http_endpoint": "enabled"},
             block_device_mappings=[
