@@ -149,7 +149,8 @@ class _Pool:
         built = self._opened().create_client(
             service, region_name=region.name, config=_config(once=region.once)
         )
-        built.meta.events.register("before-call", _name_call)
+        built.meta.events.register("before-call", _note_operation)
+        built.meta.events.register("before-send", _name_step)
         return built
 
     def _opened(self) -> Any:
@@ -175,11 +176,16 @@ def _config(*, once: bool) -> Config:
     )
 
 
-def _name_call(model: Any, params: dict[str, Any], **_: object) -> None:
-    """Note the operation, and say in the User-Agent on whose behalf it is called."""
+def _note_operation(model: Any, **_: object) -> None:
     operation.set(f"{model.service_model.service_name}:{model.name}")
+
+
+def _name_step(request: Any, **_: object) -> None:
+    """Say in the User-Agent, which is not signed, on whose behalf the call is made."""
     if step := calling_step.get():
-        params["headers"]["User-Agent"] += f" step#{step}"
+        present = request.headers["User-Agent"]
+        agent = present.decode() if isinstance(present, bytes) else present
+        request.headers["User-Agent"] = f"{agent} step#{step}"
 
 
 _pool = _Pool()

@@ -66,6 +66,8 @@ def _decode(path: Path, content: bytes) -> Any:
     used = OPERATIONS.get(path.parents[1].name)
     if used and path.name.startswith("service-2.json"):
         return _model(content, used)
+    if used and path.name.startswith("service-2.sdk-extras"):
+        return _amendment(content)
     if path.name == "endpoints.json":
         return _endpoints(content)
     return msgspec.json.decode(content)
@@ -104,6 +106,15 @@ def _model(content: bytes, used: Collection[str]) -> dict[str, Any]:
             reached[name] = _undocumented(msgspec.json.decode(shapes[name]))
             waiting.extend(_references(reached[name]))
     return model
+
+
+def _amendment(content: bytes) -> dict[str, Any]:
+    """Return what amends a model, less the parts of shapes that the pruned model may not have."""
+    extras: dict[str, Any] = msgspec.json.decode(content)
+    amended: dict[str, Any] = extras.get("merge", {})
+    shapes = amended.get("shapes", {})
+    amended["shapes"] = {name: shape for name, shape in shapes.items() if "type" in shape}
+    return extras
 
 
 def _references(node: Any) -> Iterator[str]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from recovery.cloud.client import Region
 
+PAGE = 1000
+"""As many as S3 lists at once (its API reference)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Object:
@@ -94,7 +97,9 @@ def listing(region: Region, bucket: str, prefix: str = "") -> Iterator[Object]:
 
 @uses("s3:ListBucket")
 def _page(region: Region, bucket: str, prefix: str, after: str) -> tuple[list[Object], bool]:
-    answer = region.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=after)
+    answer = region.client("s3").list_objects_v2(
+        Bucket=bucket, Prefix=prefix, StartAfter=after, MaxKeys=PAGE
+    )
     found = [_parse(each) for each in answer.get("Contents", ())]
     return found, bool(found) and answer.get("IsTruncated", False)
 

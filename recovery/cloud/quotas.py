@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from recovery.cloud import hosts
 from recovery.cloud.call import uses
 
 if TYPE_CHECKING:
-    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+    from collections.abc import Iterator
 
     from recovery.cloud.client import Region
 
@@ -29,26 +31,21 @@ def vcpus(region: Region) -> float:
 
 @uses("ec2:DescribeInstances", "ec2:DescribeInstanceTypes")
 def vcpus_in_use(region: Region) -> int:
-    """Return the vCPUs of the standard on-demand instances that count against the quota now."""
+    """Return the vCPUs of the standard on-demand instances that run now, by their types."""
+    running = Counter(_running(region))
+    return sum(number * hosts.vcpus(region, kind) for kind, number in running.items())
+
+
+def _running(region: Region) -> Iterator[str]:
+    """Yield the type of each instance that counts."""
     pages = (
         region.client("ec2")
         .get_paginator("describe_instances")
         .paginate(Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}])
     )
-    return sum(
-        _vcpus(instance)
-        for page in pages
-        for reservation in page["Reservations"]
-        for instance in reservation.get("Instances", ())
-        if _counts(instance)
-    )
-
-
-def _counts(instance: InstanceTypeDef) -> bool:
-    on_demand = not instance.get("InstanceLifecycle")
-    return on_demand and instance.get("InstanceType", "").startswith(_STANDARD_FAMILIES)
-
-
-def _vcpus(instance: InstanceTypeDef) -> int:
-    options = instance.get("CpuOptions", {})
-    return options.get("CoreCount", 0) * options.get("ThreadsPerCore", 0)
+    for page in pages:
+        for reservation in page["Reservations"]:
+            for instance in reservation.get("Instances", ()):
+                kind = instance.get("InstanceType", "")
+                if kind.startswith(_STANDARD_FAMILIES) and not instance.get("InstanceLifecycle"):
+                    yield kind
