@@ -16,7 +16,7 @@ class UnresolvedError(OutsideError):
 
 
 def resolve(name: str, resolver: str | None = None) -> tuple[str, ...]:
-    """Return the IPv4 addresses of `name`, at least one, in the order of the answer.
+    """Return the IPv4 addresses of `name`, at least one.
 
     `resolver` is `HOST` or `HOST:PORT`, asked directly and without a cache, as a customer's first
     request would; None is the machine's own resolver. Raise UnresolvedError.
