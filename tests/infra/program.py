@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import json
 import logging
 import runpy
@@ -94,7 +95,8 @@ def declare(
     """Run the program of `stack`, with the outputs of other stacks and changed configuration."""
     declaration = Declaration(stack=stack)
     monitor = _Monitor(declaration, outputs or {})
-    contextvars.Context().run(_run, monitor, stack, configuration(stack, config or {}), preview)
+    configured = configuration(stack, config or {})
+    contextvars.Context().run(_run, monitor, stack, configured, dry_run=preview)
     return declaration
 
 
@@ -110,7 +112,7 @@ def configuration(stack: str, changes: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _run(monitor: _Monitor, stack: str, config: dict[str, str], preview: bool) -> None:
+def _run(monitor: _Monitor, stack: str, config: dict[str, str], *, dry_run: bool) -> None:
     noise = logging.getLogger("asyncio")
     level = noise.level
     # After an error asyncio reports every output that nobody awaited.
@@ -125,13 +127,13 @@ def _run(monitor: _Monitor, stack: str, config: dict[str, str], preview: bool) -
                 stack=stack,
                 monitor=monitor,
                 engine=mocks.MockEngine(logging.getLogger("program")),
-                dry_run=preview,
+                dry_run=dry_run,
                 organization="organization",
                 root_directory=str(ROOT),
             )
         )
         set_all_config(config, [])
-        loop.run_until_complete(run_in_stack(lambda: _program()))
+        loop.run_until_complete(run_in_stack(_program))
     finally:
         _close(loop)
         noise.setLevel(level)
@@ -151,6 +153,7 @@ def _close(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
     asyncio.set_event_loop(None)
     loop.close()
+    gc.collect()  # what nobody awaited reports itself here, while asyncio's logger is silent
 
 
 def _close_loop_of_this_thread() -> None:

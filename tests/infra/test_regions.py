@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.infra.program import Declaration, declare, is_provider
+from tests.infra.program import Declaration, configuration, declare, is_provider
 
 REGIONS = {"primary": "us-east-1", "dr": "us-west-2"}
 
@@ -31,8 +31,6 @@ def test_providers_refuse_another_account(declaration: Declaration) -> None:
 
 
 def test_default_providers_are_disabled_in_every_stack() -> None:
-    from tests.infra.program import configuration
-
     for stack in ("primary", "dr", "link"):
         assert configuration(stack, {})["pulumi:disable-default-providers"] == '["aws"]'
 
@@ -71,7 +69,11 @@ def test_networks_of_the_sites_never_overlap_and_their_zones_differ(
 def test_another_pair_of_regions_is_configuration_only(stack: str) -> None:
     sites = {
         "primary": {"region": "eu-west-1", "cidr": "10.30.0.0/16"},
-        "dr": {"region": "eu-north-1", "cidr": "10.40.0.0/18", "zones": ["eu-north-1b", "eu-north-1c"]},
+        "dr": {
+            "region": "eu-north-1",
+            "cidr": "10.40.0.0/18",
+            "zones": ["eu-north-1b", "eu-north-1c"],
+        },
     }
     config = {"sites": sites, "witness": {"region": "eu-central-1"}, "role": "active"}
     declaration = declare(stack, config=config)

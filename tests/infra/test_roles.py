@@ -6,7 +6,7 @@ import json
 import pytest
 
 from lab.provision.rows import ROWS
-from tests.infra.program import Declaration, Declared, declare
+from tests.infra.program import Declaration, Declared, configuration, declare
 
 BORN_WITH = {"engine", "dbName", "username"}
 """What a replica has from its source: an input that equals what is there replaces nothing."""
@@ -90,7 +90,9 @@ def test_the_home_of_the_secrets_keeps_them_in_both_roles_and_replaces_nothing(
 def test_a_site_that_is_not_the_home_of_the_secrets_owns_none(site: Declaration) -> None:
     # It reads their replicas, before a failover and after it.
     owned = {each.inputs["name"] for each in site.of("secretsmanager:Secret")}
-    everything = {f"{of}/{what}" for of in ("rlg-data", "rlg-fans") for what in ("database", "probe")}
+    everything = {
+        f"{of}/{what}" for of in ("rlg-data", "rlg-fans") for what in ("database", "probe")
+    }
     assert owned == (everything if site.stack == "primary" else set())
 
 
@@ -187,7 +189,7 @@ def test_a_host_learns_from_its_user_data_what_it_is(dr: Declaration) -> None:
     (template,) = [each for each in dr.of("ec2:LaunchTemplate") if "data" in each.name]
     script = base64.b64decode(template.inputs["userData"]).decode()
     block = script.partition("cat > /etc/standby/host.env <<'END'\n")[2].partition("END\n")[0]
-    told = dict(line.partition("=")[::2] for line in block.splitlines())
+    told = {name: value for name, _, value in (line.partition("=") for line in block.splitlines())}
     assert told.pop("STANDBY_SERVICES")
     assert told == {
         "STANDBY_PRODUCT": "rlg-data",
@@ -235,6 +237,4 @@ def test_a_third_product_is_configuration_only() -> None:
 
 
 def _products() -> str:
-    from tests.infra.program import configuration
-
     return configuration("primary", {})["standby:products"]
