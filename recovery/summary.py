@@ -85,9 +85,8 @@ def show_rehearsals(found: Sequence[Rehearsal], *, as_json: bool) -> None:
             print(f"  {finding.verdict:<9} {finding.check:<11} {finding.text}")
         print()
         for name, seen in each.steps:
-            print(
-                f"  {_will(seen):<9} {name:<18} {seen if isinstance(seen, OutsideError) else seen.text}"
-            )
+            text = str(seen) if isinstance(seen, OutsideError) else seen.text
+            print(f"  {_will(seen):<9} {name:<18} {text}")
         refused = each.assessment and (each.assessment.refusal or each.assessment.waits)
         print(f"\n  a failover now would {f'be refused: {refused}' if refused else 'go ahead'}")
 
