@@ -14,6 +14,7 @@ from lab.aws.context import ACCOUNT, Context
 from lab.durations import Pace
 
 ADDRESS, PORT = "127.0.53.1", 4566
+LINKS = "127.0.54"
 REGIONS = ("us-east-1", "us-west-2", "us-east-2")
 
 
@@ -33,10 +34,13 @@ def main() -> int:
 
     server = assembly.build(
         context,
-        address=options.address,
-        port=options.port,
-        servers_module=options.postgres,
-        hosts_module=options.hosts,
+        assembly.Options(
+            address=options.address,
+            port=options.port,
+            links=options.links,
+            postgres=options.postgres,
+            hosts=options.hosts,
+        ),
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     server.serve_forever()
@@ -51,6 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--region", action="append", default=[], help="a further region")
     parser.add_argument("--address", default=ADDRESS)
     parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--links", default=LINKS, help="first numbers of the links' addresses")
     parser.add_argument("--postgres", default="lab.data.postgres", help="module of the servers")
     parser.add_argument("--hosts", default="lab.hosts", help="module that launches hosts")
     return parser.parse_args()

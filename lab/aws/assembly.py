@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moto.s3.models import s3_backends
@@ -16,9 +17,11 @@ from lab.aws import (
     postgres,
     quotas,
     rds,
+    rds_backups,
     rds_snapshots,
     route53,
     seed,
+    volumes,
 )
 from lab.aws.alarms import Alarms
 from lab.aws.context import ACCOUNT
@@ -34,23 +37,36 @@ from lab.aws.world import World
 if TYPE_CHECKING:
     from lab.aws.context import Context
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Where the lab's AWS is served, and what stands behind it."""
+
+    address: str
+    port: int
+    links: str
+    """The first three numbers of the addresses of replication links."""
+    postgres: str
+    """Module of the database servers: lab.data.postgres, or a stand-in."""
+    hosts: str
+    """Module that launches hosts: lab.hosts, or a stand-in."""
+
+
 _TEND_SECONDS = 0.1
 _FIGURES_SECONDS = 0.3
 _EVALUATE_SECONDS = 0.1
 _KEPT_VARIABLES = ("PATH", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "STANDBY_PG_BIN", "TMPDIR")
 
 
-def build(
-    context: Context, *, address: str, port: int, servers_module: str, hosts_module: str
-) -> Server:
+def build(context: Context, options: Options) -> Server:
     """Return the server of a whole AWS, ready to serve; its loops run from now on."""
     health: dict[str, dict[str, str]] = {}
     faults, record, limits = FaultPlane(), Record(), quotas.Quotas()
-    servers = Servers(context, postgres.load(servers_module))
+    servers = Servers(context, postgres.load(options.postgres), options.links)
     fleet = hosts.Hosts(
         context=context,
-        launcher=hosts.load(hosts_module),
-        environment=_host_environment(context, address, port),
+        launcher=hosts.load(options.hosts),
+        environment=_host_environment(context, options),
         quotas=limits,
         health=health,
     )
@@ -60,8 +76,10 @@ def build(
 
     rds.install(servers)
     rds_snapshots.install(context, servers)
+    rds_backups.install()
     quotas.install(limits)
     autoscaling.install(fleet)
+    volumes.install()
     elbv2.install(context, health)
     cloudwatch.install(metrics)
     route53.install(checks)
@@ -96,7 +114,7 @@ def build(
     context.every(_FIGURES_SECONDS, "figures", figures.read)
     context.every(_EVALUATE_SECONDS, "alarms", alarms.evaluate)
     context.every(_EVALUATE_SECONDS, "health checks", checks.evaluate)
-    return Server(address, port, gateway)
+    return Server(options.address, options.port, gateway)
 
 
 def _region_of_bucket(name: str) -> str | None:
@@ -104,12 +122,12 @@ def _region_of_bucket(name: str) -> str | None:
     return bucket.region_name if bucket else None
 
 
-def _host_environment(context: Context, address: str, port: int) -> dict[str, str]:
+def _host_environment(context: Context, options: Options) -> dict[str, str]:
     """Return what a host gets of its surroundings: AWS, a resolver, a CA and its credentials."""
     authority = str(context.run_dir / "ca" / "ca.pem")
     return {
         **{name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
-        "AWS_ENDPOINT_URL": f"http://{address}:{port}",
+        "AWS_ENDPOINT_URL": f"http://{options.address}:{options.port}",
         "AWS_ACCESS_KEY_ID": "LABHOST0000000000001",
         "AWS_SECRET_ACCESS_KEY": "lab",
         "AWS_EC2_METADATA_DISABLED": "true",

@@ -69,11 +69,11 @@ class Database:
 class Servers:
     """Every database of the lab, by ARN."""
 
-    def __init__(self, context: Context, postgres: Postgres) -> None:
+    def __init__(self, context: Context, postgres: Postgres, links: str) -> None:
         self._context = context
         self._postgres = postgres
         self._databases: dict[str, Database] = {}
-        self._links = itertools.count(1)
+        self._links = (f"{links}.{number}" for number in itertools.count(1))
         self._failures = (postgres.ServerError, psycopg2.Error, OSError)
         self._abandoned_slots: list[tuple[Database, str]] = []
         context.died.append(self._kill)
@@ -99,7 +99,7 @@ class Servers:
             source=source,
         )
         if source:
-            database.link_address = f"127.0.54.{next(self._links)}"
+            database.link_address = next(self._links)
         self._databases[instance.arn] = database
         self._context.changed.set()
         return database
