@@ -95,7 +95,8 @@ class Door:
 
     def __init__(self, certificate, socket_folder):
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
         self._make = lambda port: Endpoint(
             address="127.0.0.1",
             port=port,
@@ -113,8 +114,14 @@ class Door:
         self.port = listening.sockets[0].getsockname()[1]
 
     def shut(self):
-        self._loop.call_soon_threadsafe(self._endpoint.close)
+        async def shut():
+            self._endpoint.close()
+            await asyncio.sleep(0.05)  # connections end in the turns of the loop that follow
+
+        asyncio.run_coroutine_threadsafe(shut(), self._loop).result(5)
 
     def close(self):
         self.shut()
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

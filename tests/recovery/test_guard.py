@@ -1,0 +1,323 @@
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from recovery import assignment, naming
+from recovery.assignment import Assignment
+from recovery.cloud import client, metrics
+from recovery.cloud.client import Region
+from recovery.database import heartbeat
+from recovery.duties import Guard, Host
+from recovery.tenure import Tenure
+from recovery.topology import Guard as GoesBy
+from recovery.topology import Service, encode
+from tests.recovery.cases import topology
+from tests.recovery.conftest import PASSWORD
+from tests.recovery.outside import Website
+
+TABLE = "rlg-standby-control"
+REGIONS = ("us-east-1", "us-west-2", "us-east-2")
+FAST = GoesBy(ttl_seconds=1.5, heartbeat_seconds=0.1, switch_seconds=0.2)
+
+HEALTH = {"status": 200}
+
+
+@pytest.fixture
+def world(aws, monkeypatch, tmp_path):
+    """The control tables of three regions and the secret of the product."""
+    monkeypatch.setenv("STANDBY_STATE", str(tmp_path))
+    for name in REGIONS:
+        aws("dynamodb", name).create_table(
+            TableName=TABLE,
+            KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    secret = {"username": "master", "password": PASSWORD}
+    aws("secretsmanager").create_secret(Name="rlg-data/database", SecretString=json.dumps(secret))
+
+
+@pytest.fixture
+def services():
+    """The host's own services, which answer what HEALTH says."""
+    site = Website(None, lambda *_: (HEALTH["status"], {}))
+    yield site
+    site.close()
+    HEALTH["status"] = 200
+
+
+@pytest.fixture
+def host(door, target, resolver, services):
+    resolver.names["db.test"] = ["127.0.0.1"]
+    return Host(
+        product="rlg-data",
+        site="dr",
+        region="us-west-2",
+        address="127.0.0.1",
+        database_host="db.test",
+        database_port=door.port,
+        database_name=target.name,
+        resolver=resolver.address,
+    )
+
+
+@pytest.fixture
+def made(host, services):
+    """A guard of the host whose services are those of the fixture."""
+    facts = topology(guard=FAST)
+    product = replace(
+        facts.products[0], services=(Service(name="api", port=services.port, path="/api/*"),)
+    )
+    facts = replace(facts, products=(product,))
+    made = Guard(
+        host=host,
+        topology=facts,
+        product=product,
+        site=facts.sites["dr"],
+        peer=facts.sites["primary"],
+        tenure=Tenure("dr", FAST.ttl_seconds),
+    )
+    yield made
+    made._let_go()
+
+
+def assign(site="dr", epoch=3, *, claim=False, regions=REGIONS):
+    written = Assignment(site=site, epoch=epoch, claim=claim, settled=True, execution="x")
+    for name in regions:
+        assignment.write(Region(name), TABLE, "rlg-data", written)
+
+
+def listen(made, regions=REGIONS):
+    for name in regions:
+        made.listen(name, TABLE)
+
+
+def latest(region, metric, site):
+    dimensions = naming.switch_dimensions("rlg-data", site)
+    found = metrics.latest(Region(region), naming.SWITCH_NAMESPACE, metric, dimensions)
+    return None if found is None else found[1]
+
+
+def said(capsys):
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return [(line["topic"], line["state"]) for line in lines]
+
+
+def test_without_an_assignment_nothing_is_written_or_published(world, made, session, capsys):
+    listen(made)
+    made.beat()
+    made.look()
+    made.publish(made.site)
+    made.publish(made.peer)
+
+    assert heartbeat.read(session) is None
+    assert latest("us-west-2", naming.CLAIM_METRIC, "dr") is None
+    assert ("assignment", "not held") in said(capsys)
+
+
+def test_the_assigned_site_beats_in_its_own_database(world, made, session):
+    assign()
+    listen(made)
+    made.beat()
+    made.beat()
+
+    found = heartbeat.read(session)
+    assert found is not None
+    assert (found.site, found.epoch, found.beats) == ("dr", 3, 2)
+
+
+def test_the_peer_of_the_assigned_site_stays_silent(world, made, session):
+    assign("primary")
+    listen(made)
+    made.beat()
+    assert heartbeat.read(session) is None
+
+
+def test_a_missing_item_in_two_tables_refuses(world, made, session):
+    assign(regions=["us-west-2"])
+    listen(made)
+    made.beat()
+    assert heartbeat.read(session) is None
+
+
+def test_the_claim_is_published_here_and_taken_back_at_the_peer(world, made):
+    assign(claim=True)
+    listen(made)
+    made.publish(made.site)
+    made.publish(made.peer)
+
+    assert latest("us-west-2", naming.CLAIM_METRIC, "dr") == 1.0
+    assert latest("us-east-1", naming.CLAIM_METRIC, "primary") == 0.0
+    assert latest("us-east-1", naming.CLAIM_METRIC, "dr") is None
+
+
+def test_being_well_is_published_in_both_regions(world, made):
+    assign()
+    listen(made)
+    made.beat()
+    made.look()
+    made.publish(made.site)
+    made.publish(made.peer)
+
+    for region in ("us-west-2", "us-east-1"):
+        at = latest(region, naming.HEALTHY_METRIC, "dr")
+        assert at is not None
+        assert abs(time.time() - at) < 60
+
+
+def test_a_host_whose_services_are_ill_was_never_well(world, made):
+    HEALTH["status"] = 500
+    assign()
+    listen(made)
+    made.beat()
+    made.look()
+    made.publish(made.site)
+    assert latest("us-west-2", naming.HEALTHY_METRIC, "dr") is None
+    assert latest("us-west-2", naming.CLAIM_METRIC, "dr") == 0.0
+
+
+def test_a_host_without_a_heartbeat_was_never_well(world, made, door):
+    door.shut()
+    assign()
+    listen(made)
+    made.beat()
+    made.look()
+    made.publish(made.site)
+    assert latest("us-west-2", naming.HEALTHY_METRIC, "dr") is None
+
+
+def test_a_database_that_was_away_is_written_to_again(world, made, door, session, capsys):
+    assign()
+    listen(made)
+    made.beat()
+    door.shut()
+    made.beat()
+    door.open()
+    made.beat()
+
+    found = heartbeat.read(session)
+    assert found is not None
+    assert found.beats == 2
+    beats = [state for topic, state in said(capsys) if topic == "heartbeat"]
+    assert beats == ["written", "not written", "written"]
+
+
+def test_a_changed_password_is_read_anew_and_appears_in_no_line(world, made, aws, session, capsys):
+    change = {"username": "master", "password": "no longer this one"}
+    aws("secretsmanager").put_secret_value(
+        SecretId="rlg-data/database", SecretString=json.dumps(change)
+    )
+    assign()
+    listen(made)
+    made.beat()
+    aws("secretsmanager").put_secret_value(
+        SecretId="rlg-data/database",
+        SecretString=json.dumps(change | {"password": PASSWORD}),
+    )
+    made.beat()
+
+    assert heartbeat.read(session) is not None
+    printed = capsys.readouterr().out
+    assert "no longer this one" not in printed
+    assert PASSWORD not in printed
+
+
+def test_the_tenure_ends_when_the_tables_fall_silent(world, made, session, monkeypatch):
+    assign()
+    listen(made)
+    made.beat()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(client, "_pool", client._Pool())
+    time.sleep(FAST.ttl_seconds)
+    listen(made)
+    made.beat()
+
+    found = heartbeat.read(session)
+    assert found is not None
+    assert found.beats == 1
+
+
+def test_the_same_state_is_said_once(world, made, capsys):
+    assign()
+    listen(made)
+    listen(made)
+    topics = [topic for topic, _ in said(capsys)]
+    assert len(topics) == len(set(topics)) + 1  # one vote is no tenure yet, two are
+
+
+def test_a_full_disk_under_the_log_stops_no_guard(world, made, monkeypatch):
+    class Full(io.StringIO):
+        def write(self, _):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assign()
+    listen(made)
+    made.beat()
+
+
+def test_a_process_waits_for_the_topology_then_beats_and_calls_as_a_guard(
+    world, made, aws, session, tmp_path
+):
+    host = made.host
+    environment = os.environ | {
+        "STANDBY_PRODUCT": host.product,
+        "STANDBY_SITE": host.site,
+        "AWS_REGION": host.region,
+        "STANDBY_DATABASE_HOST": f"{host.database_host}:{host.database_port}",
+        "STANDBY_DATABASE_NAME": host.database_name,
+        "STANDBY_RESOLVER": host.resolver,
+        "STANDBY_STATE": str(tmp_path),
+    }
+    command = [sys.executable, "-m", "recovery.guard"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            first = json.loads(process.stdout.readline())
+            assert (first["topic"], first["state"]) == ("topology", "waiting")
+            assign()
+            publish(aws, made.topology)
+            seen = set()
+            while ("heartbeat", "written") not in seen:
+                line = json.loads(process.stdout.readline())
+                seen.add((line["topic"], line["state"]))
+        finally:
+            process.kill()
+    assert ("assignment", "held in epoch 3") in seen
+    assert heartbeat.read(session) is not None
+
+
+def publish(aws, facts):
+    document = encode(facts)
+    bucket = facts.sites["dr"].bucket
+    aws("s3").create_bucket(
+        Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
+    )
+    aws("s3").put_object(Bucket=bucket, Key=naming.TOPOLOGY_KEY, Body=document)
+    pointer = {
+        "bucket": bucket,
+        "key": naming.TOPOLOGY_KEY,
+        "sha256": hashlib.sha256(document).hexdigest(),
+    }
+    aws("ssm").put_parameter(
+        Name=naming.TOPOLOGY_PARAMETER, Value=json.dumps(pointer), Type="String"
+    )
+
+
+def test_what_the_host_is_missing_is_told_by_the_command_line():
+    environment = {name: os.environ[name] for name in ("PATH",)}
+    done = subprocess.run(
+        [sys.executable, "-m", "recovery.guard"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert b"--product, --site, --region, --database-host, --database-name" in done.stderr
