@@ -18,7 +18,8 @@ ALLOWED = (
 _NAMES = ", ".join(f"'{name}'" for name in ALLOWED)
 
 # A function of the superuser's, so that it acts within the caller's transaction.
-INSTALL = f"""
+ALLOW = f"""
+DROP SCHEMA IF EXISTS rdsadmin CASCADE;
 CREATE SCHEMA rdsadmin;
 GRANT USAGE ON SCHEMA rdsadmin TO rds_superuser;
 CREATE FUNCTION rdsadmin.create_extension(name text, schema text, version text) RETURNS void
@@ -36,3 +37,5 @@ END $$;
 REVOKE EXECUTE ON FUNCTION rdsadmin.create_extension FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION rdsadmin.create_extension TO rds_superuser;
 """  # names from above
+
+DISALLOW = "DROP SCHEMA rdsadmin CASCADE"

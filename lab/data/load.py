@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -24,11 +23,12 @@ from psycopg2 import sql
 from psycopg2.errors import UndefinedObject
 from psycopg2.extensions import connection as Connection  # noqa: N812  # it is a class
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
+from psycopg2.extensions import make_dsn
 
-from lab.data import dumps
+from lab.data import dumps, extensions, rules
 from lab.data.programs import BIN_VARIABLE
-from lab.data.run import of
-from lab.data.statements import Command, Splitter, Statement, copies_in
+from lab.data.run import ADMIN, Run, of
+from lab.data.statements import Command, Data, Splitter, Statement, copies_in
 
 _SHOWN = 120
 
@@ -60,15 +60,20 @@ def load(path: Path, connection: Connection, *, run_dir: Path) -> Loaded:
     The connection must be fresh, and be closed afterwards: a dump changes its settings. Raise
     LoadError when anything fails; the database is then as it was.
     """
+    run = of(run_dir / "pg")
+    connection.autocommit = False
     try:
-        with dumps.opened(path, of(run_dir / "pg")) as (source, is_archive):
-            loading = _Loading(connection, Splitter(source), path.name, is_archive=is_archive)
+        with dumps.opened(path, run) as (source, is_archive):
+            loading = _Loading(connection, Splitter(source), path.name, run, is_archive=is_archive)
             try:
                 loaded = loading.run()
                 connection.commit()
             except BaseException:
-                _roll_back(connection)
+                if not connection.closed:
+                    connection.rollback()
                 raise
+            finally:
+                loading.close()
     except dumps.DumpError as error:
         raise LoadError(str(error)) from error
     except psycopg2.Error as error:  # at the commit: deferred constraints
@@ -76,45 +81,6 @@ def load(path: Path, connection: Connection, *, run_dir: Path) -> Loaded:
         raise LoadError(msg) from error
     return loaded
 
-
-def _roll_back(connection: Connection) -> None:
-    if not connection.closed:
-        connection.rollback()
-
-
-_OWNERS = "of owners, roles and privileges"
-_DATABASE = "about the database itself"
-_TRANSACTIONS = "of transactions"
-_PRESENT = "about what every database has"
-_SETTINGS = "of settings unknown to this server"
-_COMMANDS = "commands of psql"
-
-_LEFT_OUT = tuple(
-    (re.compile(pattern.encode(), re.IGNORECASE | re.DOTALL), why)
-    for pattern, why in (
-        (r"ALTER\b.*\bOWNER\s+TO\s+\S+$", _OWNERS),
-        (r"(GRANT|REVOKE)\b", _OWNERS),
-        (r"ALTER\s+DEFAULT\s+PRIVILEGES\b", _OWNERS),
-        (r"(CREATE|ALTER|DROP)\s+(ROLE|USER|GROUP)\b(?!\s+MAPPING)", _OWNERS),
-        (r"(SET|RESET)\s+(SESSION\s+|LOCAL\s+)?(ROLE|(SESSION\s+)?AUTHORIZATION)\b", _OWNERS),
-        (r"(CREATE|ALTER|DROP|COMMENT\s+ON)\s+DATABASE\b", _DATABASE),
-        (r"(BEGIN|START\s+TRANSACTION|COMMIT|END)\b(?!\s+PREPARED)", _TRANSACTIONS),
-        (r"(VACUUM|CHECKPOINT)\b", "of maintenance"),
-        (
-            r"(CREATE|DROP)\s+SCHEMA\s+(IF\s+(NOT\s+)?EXISTS\s+)?\"?public\"?\s*(CASCADE)?$",
-            _PRESENT,
-        ),
-        (r"(CREATE|DROP|ALTER|COMMENT\s+ON)\b[\w\s]*\bLANGUAGE\s+\"?plpgsql\"?\b", _PRESENT),
-        (r"COMMENT\s+ON\s+EXTENSION\b", _PRESENT),
-    )
-)
-
-_HARMLESS_COMMANDS = {
-    b"\\restrict", b"\\unrestrict", b"\\echo", b"\\qecho", b"\\timing", b"\\pset", b"\\x",
-}  # fmt: skip
-_CONNECTS = {b"\\connect", b"\\c"}
-_STOPS_ON_ERROR = re.compile(rb"\\set\s+(ON_ERROR_STOP|QUIET|VERBOSITY|ECHO|SHOW_CONTEXT)\b")
-_MAINTENANCE = {"postgres", "template1", "template0"}
 
 _SETTING = re.compile(rb"(SET|RESET)\s", re.IGNORECASE)
 _POLICY = re.compile(rb"(CREATE|ALTER)\s+POLICY\b", re.IGNORECASE)
@@ -132,9 +98,16 @@ class _Loading:
     """One dump on its way into one database."""
 
     def __init__(
-        self, connection: Connection, splitter: Splitter, name: str, *, is_archive: bool
+        self,
+        connection: Connection,
+        splitter: Splitter,
+        name: str,
+        run: Run,
+        *,
+        is_archive: bool,
     ) -> None:
         self._connection = connection
+        self._shared = run
         self._splitter = splitter
         self._name = name
         self._is_archive = is_archive
@@ -142,6 +115,7 @@ class _Loading:
         self._databases: set[str] = set()
         self._tables = 0
         self._rows = 0
+        self._admin: Connection | None = None
 
     def run(self) -> Loaded:
         """Run every statement, without committing."""
@@ -157,25 +131,20 @@ class _Loading:
         return Loaded(tables=self._tables, rows=self._rows, left_out=dict(self._left_out))
 
     def _pass_over(self, command: Command) -> None:
-        word = command.text.split(maxsplit=1)[0]
-        if command.within:
-            raise self._error(command.line, command.text, "psql's commands are not run")
-        if word in _CONNECTS:
-            self._connect(command)
-        elif word not in _HARMLESS_COMMANDS and not _STOPS_ON_ERROR.match(command.text):
+        """Count a command that means nothing here; raise LoadError for any other."""
+        if command.within or not rules.means_nothing(command.text):
             raise self._error(
                 command.line,
                 command.text,
                 "of psql's commands only those that pg_dump writes are taken; remove it",
             )
-        self._left_out[_COMMANDS] += 1
+        if rules.connects(command.text):
+            self._connect(command)
+        self._left_out[rules.COMMANDS] += 1
 
     def _connect(self, command: Command) -> None:
         """Allow one database: two would be mixed."""
-        words = command.text.decode(errors="replace").split()[1:]
-        named = next((word for word in words if not word.startswith("-")), "")
-        named = re.sub(r"""^["']?dbname='?|["';]""", "", named)
-        if named and named not in _MAINTENANCE:
+        if named := rules.database_of(command.text):
             self._databases.add(named)
         if len(self._databases) > 1:
             raise self._error(
@@ -187,10 +156,12 @@ class _Loading:
 
     def _run(self, cursor: Cursor, statement: Statement) -> None:
         text = statement.text
-        for pattern, why in _LEFT_OUT:
+        for pattern, why in rules.LEFT_OUT:
             if pattern.match(text):
                 self._left_out[why] += 1
                 return
+        if rules.undoes(text):
+            raise self._error(statement.line, text, "it would undo what came before; remove it")
         try:
             if copies_in(text):
                 self._copy(cursor, statement)
@@ -209,7 +180,7 @@ class _Loading:
             raise self._failure(statement, error) from error
 
     def _copy(self, cursor: Cursor, statement: Statement) -> None:
-        data = _Data(self._splitter.data())
+        data = Data(self._splitter.data())
         try:
             cursor.copy_expert(statement.text, cast("BinaryIO", data))
         except psycopg2.Error as error:
@@ -227,7 +198,7 @@ class _Loading:
             cursor.execute(text)
         except UndefinedObject:
             cursor.execute("ROLLBACK TO lab_load")
-            self._left_out[_SETTINGS] += 1
+            self._left_out[rules.SETTINGS] += 1
         cursor.execute("RELEASE lab_load")
 
     def _run_for_a_role(self, cursor: Cursor, text: bytes) -> None:
@@ -270,7 +241,27 @@ class _Loading:
         else:
             schema = (parsed["schema"] or "").strip('"')
             version = (parsed["version"] or "").strip("\"'")
+            self._allow_extensions()
             cursor.execute("SELECT rdsadmin.create_extension(%s, %s, %s)", (name, schema, version))
+
+    def _allow_extensions(self) -> None:
+        """Let the master user create what RDS lets it, until the end of the load."""
+        if self._admin is None:
+            place = self._connection.info.dsn_parameters
+            password = self._shared.password(ADMIN)
+            self._admin = psycopg2.connect(
+                make_dsn(**(place | {"user": ADMIN, "password": password}))
+            )
+            self._admin.autocommit = True
+            with self._admin.cursor() as cursor:
+                cursor.execute(extensions.ALLOW)
+
+    def close(self) -> None:
+        """Take back what was allowed; called when the load is committed or rolled back."""
+        if self._admin is not None:
+            with self._admin.cursor() as cursor:
+                cursor.execute(extensions.DISALLOW)
+            self._admin.close()
 
     def _failure(self, statement: Statement, error: psycopg2.Error) -> LoadError:
         line = statement.line
@@ -286,29 +277,6 @@ class _Loading:
         if entry:
             place += f" ({entry})"
         return LoadError(f"{self._name}: {place}: {shown}: {why}; nothing was loaded")
-
-
-class _Data:
-    """A COPY's data as a file that psycopg2 reads."""
-
-    def __init__(self, lines: Iterator[bytes]) -> None:
-        self.is_cut_off = False
-        self._lines = lines
-
-    def read(self, size: int = 8192) -> bytes:
-        """Return about `size` bytes, in whole lines; nothing at the end."""
-        pieces: list[bytes] = []
-        length = 0
-        try:
-            for line in self._lines:
-                pieces.append(line)
-                length += len(line)
-                if length >= size:
-                    break
-        except EOFError:
-            self.is_cut_off = True
-            raise
-        return b"".join(pieces)
 
 
 def _said(error: psycopg2.Error) -> str:

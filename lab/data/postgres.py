@@ -20,7 +20,7 @@ from psycopg2 import sql
 from psycopg2.errors import DuplicateObject
 from psycopg2.extras import PhysicalReplicationConnection
 
-from lab.data import extensions, settings
+from lab.data import settings
 from lab.data.run import REPLICATION_USER, Run, of
 from lab.data.server import Replication, Server, ServerError
 
@@ -44,8 +44,6 @@ def initialise(
                 sql.Identifier(database), sql.Identifier(username)
             )
         )
-    with server.admin(database) as admin, admin.cursor() as cursor:
-        cursor.execute(extensions.INSTALL)
     return server
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import subprocess
 import threading
 from pathlib import Path
 
@@ -33,6 +34,8 @@ class Run:
         self.folder = folder
         self._lock = threading.Lock()
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.processes: dict[Path, subprocess.Popen[bytes]] = {}
+        """Postmasters that this process started, by their server's folder: its to reap."""
         self.programs: Programs = locate(folder / ".programs")
 
     def password(self, user: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
@@ -36,7 +35,7 @@ class Replication:
 
     streaming: bool
     lag_seconds: float | None
-    """Zero when everything received is replayed and the stream is up; None before any replay."""
+    """Zero when all that the source says it has is replayed; None before any replay."""
     last_replayed_lsn: str | None
     last_replayed_at: datetime | None
     """Commit time, on the source, of the last transaction that was replayed."""
@@ -55,7 +54,6 @@ class Server:
         self.socket_folder = folder / "socket"
         self.log = folder / "log"
         self._run = of(folder.parent)
-        self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def prepare(cls, folder: Path, run: Run) -> Server:
@@ -99,14 +97,16 @@ class Server:
         if self.is_running:
             return
         ipc.release(self.data)
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        for stale in (self.data / "postmaster.pid", *self.socket_folder.glob(".s.PGSQL.*")):
+            stale.unlink(missing_ok=True)
         programs = self._run.programs
-        self._process = programs.spawn(
+        process = programs.spawn(
             programs.command("postgres", "-D", self.data), folder=self.data, log=self.log
         )
+        self._run.processes[self.folder] = process
         deadline = time.monotonic() + _START_TIMEOUT
         while not self._is_ready():
-            if self._process.poll() is not None:
+            if process.poll() is not None:
                 msg = f"{self.folder.name} did not start:\n{self._end_of_log()}"
                 raise ServerError(msg)
             if time.monotonic() > deadline:
@@ -256,8 +256,9 @@ class Server:
 
     def _postmaster(self) -> psutil.Process | None:
         """Return the living postmaster; the pid file alone may be a dead server's."""
-        if self._process is not None:
-            return None if self._process.poll() is not None else psutil.Process(self._process.pid)
+        own = self._run.processes.get(self.folder)
+        if own is not None and own.poll() is None:
+            return psutil.Process(own.pid)
         lines = ipc.pid_file(self.data)
         try:
             found = psutil.Process(int(lines[0])) if lines else None
@@ -273,9 +274,8 @@ class Server:
         return len(lines) > 7 and lines[7].strip() == "ready"  # noqa: PLR2004  # documented above
 
     def _reap(self) -> None:
-        if self._process is not None:
-            self._process.wait()
-            self._process = None
+        if own := self._run.processes.pop(self.folder, None):
+            own.wait()
 
     def _end_of_log(self) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
@@ -284,7 +284,8 @@ class Server:
 _REPLICATION = """
 SELECT pg_is_in_recovery(),
        coalesce((SELECT status = 'streaming' FROM pg_stat_wal_receiver), false),
-       CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
+       CASE WHEN pg_last_wal_replay_lsn()
+                 >= (SELECT latest_end_lsn FROM pg_stat_wal_receiver) THEN 0
             ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END,
        pg_last_wal_replay_lsn()::text,
        pg_last_xact_replay_timestamp()

@@ -206,3 +206,26 @@ class Splitter:
 def copies_in(text: bytes) -> bool:
     """Whether a statement is a COPY whose data follow in the file."""
     return _COPY_IN.match(text) is not None
+
+
+class Data:
+    """A COPY's data as a file that psycopg2 reads."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self.is_cut_off = False
+        self._lines = lines
+
+    def read(self, size: int = 8192) -> bytes:
+        """Return about `size` bytes, in whole lines; nothing at the end."""
+        pieces: list[bytes] = []
+        length = 0
+        try:
+            for line in self._lines:
+                pieces.append(line)
+                length += len(line)
+                if length >= size:
+                    break
+        except EOFError:
+            self.is_cut_off = True
+            raise
+        return b"".join(pieces)
