@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import state, supervisor, sweep, watchdog
+from lab import configuration, state, supervisor, sweep, watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +115,7 @@ def _make_authority(run_dir: Path) -> None:
 
 
 def _supervise(wanted: Wanted, run_dir: Path, state_file: Path) -> subprocess.Popen[bytes]:
+    around = configuration.surroundings()
     (run_dir / "logs").mkdir()
     with (run_dir / "logs" / "supervisor.log").open("wb") as log:
         return subprocess.Popen(
@@ -122,7 +123,8 @@ def _supervise(wanted: Wanted, run_dir: Path, state_file: Path) -> subprocess.Po
                 *(sys.executable, "-m", "lab.supervisor"),
                 *("--run-dir", str(run_dir), "--state", str(state_file)),
                 *("--owner", str(os.getpid()), "--speed", str(wanted.speed)),
-                *("--customers", str(wanted.customers)),
+                *("--customers", str(wanted.customers), "--zone", around.zone),
+                *(f"--region={region}" for region in around.regions),
                 *(f"--load={load}" for load in wanted.loads),
                 *(["--bound"] if wanted.bound else []),
             ],

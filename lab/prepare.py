@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from lab import control, environment
+from lab.configuration import ACTIVE, OVERRIDES, PROJECT, STACKS
 from lab.customers import PRODUCTS_FILE, Shop
 from lab.names import Resolver
 from lab.product import seed
@@ -33,17 +34,6 @@ if TYPE_CHECKING:
 
     from recovery.topology import Deployment, Product, Site, Topology
 
-PROJECT = Path(__file__).resolve().parent.parent
-"""The folder of Pulumi.yaml and of the stacks' programs."""
-STACKS = ("primary", "dr", "link")
-ACTIVE = "primary"
-CONFIGURATION = {
-    "https_port": 8443,
-    "guard": {"ttl_seconds": 3, "heartbeat_seconds": 0.5, "switch_seconds": 1},
-    "products[*].database.version": "18",
-}
-"""Where the lab differs from the stacks' own configuration: a port that needs no privilege, a pace
-that suits a minute rather than a day, and the PostgreSQL that is there."""
 _READY_SECONDS = 60.0
 _RETRY_SECONDS = 0.1
 
@@ -82,22 +72,26 @@ def published_topology() -> Topology:
 
 def _provision(run_dir: Path) -> None:
     """Run the stacks' programs; pass their summaries on as progress."""
-    overrides = (f"--config={key}={json.dumps(value)}" for key, value in CONFIGURATION.items())
+    overrides = (f"--config={key}={json.dumps(value)}" for key, value in OVERRIDES.items())
     command = [
         *(sys.executable, "-m", "lab.provision", "--run-dir", str(run_dir)),
         *("--project", str(PROJECT), *overrides, *STACKS),
     ]
     complete = os.environ | environment.environment(run_dir, "PROVISION")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=complete) as process:
+    last = ""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=complete
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            stack, _, rest = line.rstrip().partition(": lab provision: ")
+            last = line.strip()
+            stack, _, rest = last.partition(": lab provision: ")
             if rest:
                 _say(f"stack {stack}: {rest}")
             else:
-                print(line.rstrip(), file=sys.stderr)
+                print(last, file=sys.stderr)
     if process.returncode:
-        raise NotReadyError(f"the stacks could not be provisioned; see {run_dir}/logs/prepare.log")
+        raise NotReadyError(f"the stacks cannot be provisioned: {last}")
 
 
 def _write_products(run_dir: Path, found: Topology) -> None:

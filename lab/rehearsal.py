@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from lab import customers, environment, launch, ledger, outage, report
-from lab.prepare import ACTIVE, published_topology
+from lab.configuration import ACTIVE
+from lab.prepare import published_topology
 from recovery import naming
 from recovery.cloud import objects
 from recovery.cloud.client import Region

@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--bound", action="store_true", help="end with the owner")
     parser.add_argument("--speed", type=float, required=True)
     parser.add_argument("--customers", type=int, required=True, help="per product")
+    parser.add_argument("--zone", required=True, help="hosted zone that is there beforehand")
+    parser.add_argument("--region", action="append", required=True)
     parser.add_argument("--load", action="append", default=[], metavar="PRODUCT=FILE")
     given = parser.parse_args()
     order = Order(
@@ -52,6 +54,7 @@ def main() -> None:
         bound=given.bound,
         speed=given.speed,
         customers=given.customers,
+        surroundings=("--zone", given.zone, *(f"--region={each}" for each in given.region)),
         loads=tuple(given.load),
     )
     with contextlib.closing(hold_lock()):
@@ -91,6 +94,8 @@ class Order:
     bound: bool
     speed: float
     customers: int
+    surroundings: tuple[str, ...]
+    """Arguments for AWS: the zone and the regions that exist before the stacks do."""
     loads: tuple[str, ...]
 
 
@@ -132,7 +137,7 @@ class Supervisor:
         pid = str(os.getpid())
         await self._spawn("watchdog", str(order.run_dir), pid, str(order.state_file))
         self._save()
-        await self._spawn("aws", *here, "--speed", f"{order.speed:g}")
+        await self._spawn("aws", *here, "--speed", f"{order.speed:g}", *order.surroundings)
         await self._spawn("net", *here)
         await self._spawn("dns", *here)
         self._save()
