@@ -6,11 +6,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from moto.s3.models import s3_backends
-
 from lab.aws import (
     autoscaling,
     cloudwatch,
+    ec2,
     elbv2,
     hosts,
     outbox,
@@ -20,6 +19,8 @@ from lab.aws import (
     rds_backups,
     rds_snapshots,
     route53,
+    s3,
+    s3_replication,
     seed,
     volumes,
 )
@@ -55,6 +56,7 @@ class Options:
 _TEND_SECONDS = 0.1
 _FIGURES_SECONDS = 0.3
 _EVALUATE_SECONDS = 0.1
+_REPLICATE_SECONDS = 0.05
 _KEPT_VARIABLES = ("PATH", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "STANDBY_PG_BIN", "TMPDIR")
 
 
@@ -83,6 +85,10 @@ def build(context: Context, options: Options) -> Server:
     elbv2.install(context, health)
     cloudwatch.install(metrics)
     route53.install(checks)
+    ec2.install()
+    s3.install()
+    replicator = s3_replication.Replicator(context)
+    s3_replication.install(replicator)
     outbox.install()
     seed.plant(context)
 
@@ -103,8 +109,8 @@ def build(context: Context, options: Options) -> Server:
         faults=faults,
         record=record,
         control=control,
-        checks=(),
-        region_of_bucket=_region_of_bucket,
+        checks=(s3.check_region, s3.check_expiry, s3.check_digest),
+        region_of_bucket=s3.region_of_bucket,
     )
     alarms = Alarms(context, metrics)
     figures = Figures(context, servers, metrics.publish)
@@ -112,14 +118,10 @@ def build(context: Context, options: Options) -> Server:
     context.every(0.0, "world", world.keep)
     context.every(_TEND_SECONDS, "hosts", fleet.tend)
     context.every(_FIGURES_SECONDS, "figures", figures.read)
+    context.every(_REPLICATE_SECONDS, "s3 replication", replicator.work)
     context.every(_EVALUATE_SECONDS, "alarms", alarms.evaluate)
     context.every(_EVALUATE_SECONDS, "health checks", checks.evaluate)
     return Server(options.address, options.port, gateway)
-
-
-def _region_of_bucket(name: str) -> str | None:
-    bucket = s3_backends[ACCOUNT]["aws"].buckets.get(name)
-    return bucket.region_name if bucket else None
 
 
 def _host_environment(context: Context, options: Options) -> dict[str, str]:
