@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from pulumi.runtime.config import CONFIG, get_config_env
+
 from infra import products, rules
-from infra.reading import Reading
+from infra.reading import InvalidSettingError, Reading
 from recovery.topology import Guard
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ class Placement:
 
 def load(config: pulumi.Config) -> Settings:
     """Return the settings of the project; raise InvalidSettingError for the first that is wrong."""
+    _refuse_unknown(f"{config.name}:")
     return parse(_values(config, texts=_TEXTS, objects=_OBJECTS))
 
 
@@ -102,6 +105,20 @@ def load_active(config: pulumi.Config) -> SiteName:
 
 _TEXTS = ("organisation", "zone", "account", "secrets_home")
 _OBJECTS = ("sites", "witness", "https_port", "guard", "products")
+_OF_STACKS = ("site", "role", "peer", "generations", "active")
+
+
+def _refuse_unknown(namespace: str) -> None:
+    """Refuse a key that no program reads: spelled wrongly, it would do nothing."""
+    known = {*_TEXTS, *_OBJECTS, *_OF_STACKS}
+    # The CLI hands the configuration over in the environment; whoever runs the programs through
+    # the SDK sets it in the process.
+    given: dict[str, object] = {**get_config_env(), **CONFIG.get()}
+    for key, value in given.items():
+        name = key.removeprefix(namespace)
+        if key.startswith(namespace) and name not in known:
+            rule = f"left out: this key is unknown; known are {', '.join(sorted(known))}"
+            raise InvalidSettingError(key, value, rule)
 
 
 def _values(

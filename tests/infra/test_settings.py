@@ -141,6 +141,13 @@ def test_a_generation_of_an_unknown_product_is_refused() -> None:
         declare("primary", config={"generations": {"rlg-shop": 2}})
 
 
+def test_a_key_that_no_program_reads_is_refused() -> None:
+    with pytest.raises(
+        InvalidSettingError, match="standby:htps_port is '8443'; it must be left out"
+    ):
+        declare("primary", config={"htps_port": 8443})
+
+
 def test_pulumi_prints_a_refusal_without_a_trace() -> None:
     assert issubclass(InvalidSettingError, pulumi.RunError)
 
