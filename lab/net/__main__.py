@@ -34,9 +34,14 @@ async def _serve(run_dir: Path, url: str, control: str) -> None:
     health = Health(url)
     network = Network(authority=authority.create(run_dir / "ca"), health=health)
     address, _, port = control.rpartition(":")
-    server = await asyncio.start_server(
-        lambda reader, writer: _control(reader, writer, network, health), address, int(port)
-    )
+    serving: set[asyncio.Task[None]] = set()
+
+    def arrived(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(_control(reader, writer, network, health))
+        serving.add(task)
+        task.add_done_callback(serving.discard)
+
+    server = await asyncio.start_server(arrived, address, int(port))
     tasks = [asyncio.create_task(_follow(network, url)), asyncio.create_task(health.report())]
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -51,7 +51,7 @@ class Port:
         self._health = health
         self._authority = authority
         self._server: asyncio.Server | None = None
-        self._clients: set[asyncio.StreamWriter] = set()
+        self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._idle: dict[Target, list[_Connection]] = {}
         self._turn = itertools.count()
 
@@ -59,15 +59,16 @@ class Port:
         """Listen. Raise OSError when the address is taken."""
         context = self._context() if self.listener.protocol == "HTTPS" else None
         self._server = await asyncio.start_server(
-            self._serve, self.address, self.listener.port, ssl=context, backlog=200
+            self._arrived, self.address, self.listener.port, ssl=context, backlog=200
         )
 
     def close(self) -> None:
         """Stop listening and reset every connection, now."""
         if self._server:
             self._server.close()
-        for writer in list(self._clients):
+        for task, writer in self._clients.items():
             reset(writer.transport)
+            task.cancel()
         for connections in self._idle.values():
             for _, writer in connections:
                 writer.close()
@@ -93,8 +94,12 @@ class Port:
         own.sni_callback = choose
         return own
 
+    def _arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._clients[task] = writer
+        task.add_done_callback(self._clients.pop)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients.add(writer)
         try:
             while True:
                 try:
@@ -114,7 +119,6 @@ class Port:
         except (OSError, TimeoutError):
             pass  # the client is gone, or idle for too long
         finally:
-            self._clients.discard(writer)
             writer.close()
 
     async def _answer(self, request: Request, client: str) -> bytes:

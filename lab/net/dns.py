@@ -31,6 +31,7 @@ class Resolver(asyncio.DatagramProtocol):
     def __init__(self) -> None:
         self.world = world.World(version=-1)
         self._transport: asyncio.DatagramTransport | None = None
+        self._serving: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -42,8 +43,13 @@ class Resolver(asyncio.DatagramProtocol):
         if reply and self._transport:
             self._transport.sendto(reply, addr)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the queries of one TCP connection."""
+    def arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a TCP connection."""
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 head = await asyncio.wait_for(reader.readexactly(2), _IDLE_TIMEOUT)
@@ -98,7 +104,7 @@ async def _serve(url: str, listen: str) -> None:
     resolver = Resolver()
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(lambda: resolver, local_addr=(address, int(port)))
-    await asyncio.start_server(resolver.serve, address, int(port))
+    await asyncio.start_server(resolver.arrived, address, int(port))
     task = asyncio.create_task(_follow(resolver, url))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -52,7 +53,8 @@ class FakeWorld:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                with contextlib.suppress(ConnectionError):  # its client was ended
+                    self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -101,7 +103,7 @@ def _free_port() -> Callable[[str], int]:
     return free_port
 
 
-@pytest.fixture(name="run_dir")
+@pytest.fixture(name="run_dir", scope="module")
 def _run_dir() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="standby-net-", dir="/tmp"))
     folder.chmod(0o755)
@@ -109,7 +111,7 @@ def _run_dir() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(name="world")
+@pytest.fixture(name="world", scope="module")
 def _world() -> Iterator[FakeWorld]:
     world = FakeWorld()
     yield world
@@ -140,7 +142,7 @@ class RunningNetwork:
         eventually(lambda: (self.state() or {"version": -1})["version"] == version)
 
 
-@pytest.fixture(name="network")
+@pytest.fixture(name="network", scope="module")
 def _network(run_dir: Path, world: FakeWorld) -> Iterator[RunningNetwork]:
     network = RunningNetwork(run_dir, world)
     yield network
