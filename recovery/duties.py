@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 _HEALTH_SECONDS = 1.0
 _HEARTBEAT_AGES = 5
 """A heartbeat of up to so many intervals ago still counts as written."""
+
+_saying = threading.RLock()
+"""Held while a line is written, as every duty has lines to write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,9 +199,10 @@ class Guard:
         return naming.switch_dimensions(self.product.name, site.name)
 
     def _say(self, topic: str, state: str, why: str = "") -> None:
-        if self._said.get(topic) != state:
-            self._said[topic] = state
-            announce(self.host, topic, state, why)
+        with _saying:
+            if self._said.get(topic) != state:
+                self._said[topic] = state
+                announce(self.host, topic, state, why)
 
 
 def _boot_clock() -> float:
@@ -227,6 +232,8 @@ def announce(host: Host, topic: str, state: str, why: str = "") -> None:
         "state": state,
     }
     try:
-        print(json.dumps(line | ({"why": why} if why else {})), flush=True)
+        with _saying:
+            sys.stdout.write(json.dumps(line | ({"why": why} if why else {})) + "\n")
+            sys.stdout.flush()
     except OSError:
         return  # a full disk under the log stops no guard

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -321,3 +322,15 @@ def test_what_the_host_is_missing_is_told_by_the_command_line():
     )
     assert done.returncode == 2
     assert b"--product, --site, --region, --database-host, --database-name" in done.stderr
+
+
+def test_lines_of_many_threads_stay_whole(made, capfd):
+    threads = [
+        threading.Thread(target=lambda n=n: [made._say(f"t{n}", f"s{i}") for i in range(200)])
+        for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len([json.loads(line) for line in capfd.readouterr().out.splitlines()]) == 1600
