@@ -17,6 +17,7 @@ import socket
 import ssl
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -65,7 +66,9 @@ def main() -> None:
         took = time.monotonic() - began
     for thread in threads:
         thread.join()
-    finished = [_sum(shop, crowd, shop.present()) for shop in shops]
+    with ThreadPoolExecutor() as pool:
+        present = list(pool.map(Shop.present, shops))
+    finished = [_sum(shop, crowd, has) for shop, has in zip(shops, present, strict=True)]
     ledger.save(given.run_dir / FINISHED, finished)
 
 
