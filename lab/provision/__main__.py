@@ -16,7 +16,7 @@ from lab.provision.errors import ProvisionError, StackFailedError, UsageError
 from lab.provision.stacks import Outcome, Run, provision
 
 if TYPE_CHECKING:
-    from lab.provision.engine import Step
+    from lab.provision.world import Step
 
 _SIGNS = {
     "create": "+",
@@ -81,8 +81,10 @@ def _print_step(stack: str, step: Step) -> None:
     if step.action == "same":
         return
     properties = f" [{', '.join(step.properties)}]" if step.properties else ""
-    line = f"{stack} {_SIGNS[step.action]} {step.action} {step.type} {step.name}{properties}"
-    print(line, flush=True)
+    line = f"{stack} {_SIGNS[step.action]} {step.action} {step.type} {step.name}{properties}\n"
+    # Several threads report at once: one write a line.
+    sys.stdout.write(line)
+    sys.stdout.flush()
 
 
 def _print_summary(outcome: Outcome, *, preview: bool) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from lab.provision.errors import ProvisionError, UsageError
 
@@ -70,3 +71,23 @@ def until(
             msg = f"waited {seconds:.0f} s for {what}; look at the lab's logs"
             raise ProvisionError(msg)
         time.sleep(pause)
+
+
+# AWS's ways to say that something is not there.
+_ABSENT = ("NotFound", "NoSuch", "DoesNotExist", "404")
+
+
+def is_absence(error: ClientError) -> bool:
+    """Return whether AWS says that what was asked for does not exist."""
+    code: str = error.response.get("Error", {}).get("Code", "")
+    return any(word in code for word in _ABSENT)
+
+
+def existing(ask: Callable[[], Any]) -> Any:
+    """Return what AWS answers, or None where it says that there is no such thing."""
+    try:
+        return ask()
+    except ClientError as error:
+        if is_absence(error):
+            return None
+        raise

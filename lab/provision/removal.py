@@ -5,17 +5,13 @@ from __future__ import annotations
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from lab.provision.engine import Action, Step, World, token, translated
+from lab.provision.clients import existing
 from lab.provision.errors import ProvisionError
 from lab.provision.rows.row import Change
+from lab.provision.world import Action, Step, World, token, translated
 
 if TYPE_CHECKING:
     from lab.provision.state import Entry
-
-# AWS's ways to say that something is gone already.
-_GONE = ("NotFound", "NoSuch", "DoesNotExist", "NotFoundFault", "ResourceNotFound")
 
 
 def remove(world: World, declared: frozenset[str]) -> None:
@@ -64,8 +60,5 @@ def _delete(world: World, entry: Entry) -> None:
     id_ = row.find(change) if entry.pending else entry.id
     if not id_:
         return
-    try:
-        row.delete(change.of(id_))
-    except ClientError as error:
-        if not any(word in error.response.get("Error", {}).get("Code", "") for word in _GONE):
-            raise
+    # What is gone already need not be deleted.
+    existing(lambda: row.delete(change.of(id_)))

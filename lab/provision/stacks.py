@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lab.provision import sdk
 from lab.provision.config import Overrides, Project, project, stack_config
-from lab.provision.engine import Engine, Step, World
+from lab.provision.engine import Engine
 from lab.provision.errors import ProvisionError, StackFailedError
 from lab.provision.invokes import invoke
 from lab.provision.providers import Providers
@@ -21,6 +21,7 @@ from lab.provision.rows import ROWS
 from lab.provision.state import State
 from lab.provision.values import unknowns
 from lab.provision.wheel import schema
+from lab.provision.world import Step, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -91,12 +92,11 @@ def _provision(  # noqa: PLR0917
         steps.append(step)
         report(stack, step)
 
-    def references(other: str) -> Properties | None:
-        if other not in known:
-            path = state_path(run.run_dir, other)
-            state = State(path) if path.exists() else None
-            known[other] = state.outputs if state and state.outputs else None
-        return known[other]
+    def references(stack: str) -> Properties | None:
+        if stack not in known:
+            path = state_path(run.run_dir, stack)
+            known[stack] = (State(path).outputs or None) if path.exists() else None
+        return known[stack]
 
     world = World(
         rows=ROWS,

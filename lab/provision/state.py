@@ -6,21 +6,18 @@ write-only properties not at all.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from lab.provision.errors import ProvisionError
+from lab.provision.values import Properties
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
-
-    from lab.provision.values import Properties
-
-_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +40,13 @@ class Entry:
     deleted_with: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Document:
+    finished: bool
+    outputs: Properties
+    resources: tuple[Entry, ...]
+
+
 class State:
     """The entries and outputs of one stack; safe to use from several threads."""
 
@@ -50,21 +54,22 @@ class State:
         self._path = path
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}
-        self._lines: dict[str, str] = {}
+        self._lines: dict[str, bytes] = {}
         self.outputs: Properties = {}
         self.finished = False
         """Whether the stack's last run went through to its end."""
         if path.exists():
-            self._load(json.loads(path.read_text()))
+            self._load()
 
-    def _load(self, document: Any) -> None:
-        if document["version"] != _VERSION:
-            msg = f"{self._path} has version {document['version']}; start a new lab"
-            raise ProvisionError(msg)
-        self.outputs = document["outputs"]
-        self.finished = document["finished"]
-        for fields in document["resources"]:
-            entry = Entry(**{**fields, "dependencies": tuple(fields["dependencies"])})
+    def _load(self) -> None:
+        try:
+            document = msgspec.json.decode(self._path.read_bytes(), type=_Document)
+        except msgspec.DecodeError as error:
+            msg = f"{self._path} is not a state of this lab ({error}); start a new lab"
+            raise ProvisionError(msg) from error
+        self.outputs = document.outputs
+        self.finished = document.finished
+        for entry in document.resources:
             self._keep(entry)
 
     def get(self, urn: str) -> Entry | None:
@@ -89,11 +94,14 @@ class State:
             self._entries.clear()
             self._lines.clear()
             for entry in entries:
-                fields = asdict(entry)
-                fields["urn"] = new if entry.urn == old else entry.urn
-                fields["parent"] = new if entry.parent == old else entry.parent
-                fields["dependencies"] = tuple(new if u == old else u for u in entry.dependencies)
-                self._keep(Entry(**fields))
+                self._keep(
+                    replace(
+                        entry,
+                        urn=new if entry.urn == old else entry.urn,
+                        parent=new if entry.parent == old else entry.parent,
+                        dependencies=tuple(new if u == old else u for u in entry.dependencies),
+                    )
+                )
             self._write()
 
     def forget(self, urn: str) -> None:
@@ -122,18 +130,15 @@ class State:
 
     def _keep(self, entry: Entry) -> None:
         self._entries[entry.urn] = entry
-        self._lines[entry.urn] = json.dumps(asdict(entry), sort_keys=True)
+        self._lines[entry.urn] = msgspec.json.encode(entry, order="sorted")
 
     def _write(self) -> None:
         """Replace the file whole; each entry was serialised once, when it was kept."""
-        head = json.dumps({"version": _VERSION, "finished": self.finished, "outputs": self.outputs})
-        text = f'{head[:-1]}, "resources": [\n{_joined(self._lines.values())}\n]}}\n'
+        empty = _Document(finished=self.finished, outputs=self.outputs, resources=())
+        opening = msgspec.json.encode(empty).removesuffix(b"]}")
+        text = opening + b"\n" + b",\n".join(self._lines.values()) + b"\n]}\n"
         temporary = self._path.with_suffix(".new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(text)
         temporary.replace(self._path)
-
-
-def _joined(lines: Iterable[str]) -> str:
-    return ",\n".join(lines)

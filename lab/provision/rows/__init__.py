@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 from lab.provision.rows import (
     alarms,
     balancing,
+    buckets,
+    certificates,
     database,
+    database_groups,
     dns,
     hosts,
     identity,
+    instance,
+    keys,
     network,
+    objects,
+    routes,
     secrets,
-    storage,
+    security,
+    tables,
 )
 
 if TYPE_CHECKING:
@@ -23,14 +31,23 @@ ROWS: dict[str, Row] = {
     row.type: row
     for rows in (
         network.ROWS,
+        routes.ROWS,
+        security.ROWS,
         hosts.ROWS,
+        instance.ROWS,
         balancing.ROWS,
+        certificates.ROWS,
         dns.ROWS,
         identity.ROWS,
+        keys.ROWS,
         secrets.ROWS,
+        database_groups.ROWS,
         database.ROWS,
         alarms.ROWS,
-        storage.ROWS,
+        buckets.ROWS,
+        objects.ROWS,
+        tables.ROWS,
     )
     for row in rows
 }
+"""Resource type → its row."""

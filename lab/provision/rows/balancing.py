@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from lab.provision.clients import until
+from lab.provision.clients import existing, until
 from lab.provision.rows import tags
 from lab.provision.rows.row import Change, Naming, Row, pascal_all, props, update
 
@@ -79,13 +77,9 @@ def _find_balancer(change: Change) -> str | None:
 
 
 def _named(change: Change, kind: str, key: str, id_: str) -> str | None:
-    try:
-        found = getattr(change.aws, f"describe_{kind}")(Names=[change.new["name"]])
-    except ClientError as error:
-        if "NotFound" in error.response.get("Error", {}).get("Code", ""):
-            return None
-        raise
-    return change.one((item[id_], True) for item in found[key])
+    describe = getattr(change.aws, f"describe_{kind}")
+    found = existing(lambda: describe(Names=[change.new["name"]]))
+    return change.one((item[id_], True) for item in found[key]) if found else None
 
 
 LOAD_BALANCER = Row(

@@ -1,150 +1,17 @@
-"""RDS: subnet and parameter groups, instances and replicas, replicated backups."""
+"""RDS instances: writers, replicas, and the promotion of one to the other."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from lab.provision.clients import until
 from lab.provision.rows import tags
+from lab.provision.rows.database_groups import TAGS, first
 from lab.provision.rows.row import Change, Naming, Row, props, update
 
 if TYPE_CHECKING:
     from lab.provision.values import Properties
 
-_TAGS = tags.tagging(
-    lambda c: {"ResourceName": c.outputs["arn"]},
-    tag="add_tags_to_resource",
-    untag="remove_tags_from_resource",
-)
-
-
-def _there(change: Change, operation: str, **arguments: Any) -> Any:
-    """Return the first of what RDS describes, or None where it knows nothing of that name."""
-    try:
-        answer = getattr(change.aws, operation)(**arguments)
-    except ClientError as error:
-        if "NotFound" in error.response.get("Error", {}).get("Code", ""):
-            return None
-        raise
-    return next(
-        iter(next(v for k, v in answer.items() if isinstance(v, list) and k[:2] == "DB")), None
-    )
-
-
-# Subnet group
-
-
-def _subnets(change: Change) -> Any:
-    return _there(change, "describe_db_subnet_groups", DBSubnetGroupName=change.new["name"])
-
-
-def _read_subnets(change: Change) -> Properties | None:
-    found = _subnets(change)
-    return found and {
-        "arn": found["DBSubnetGroupArn"],
-        "vpcId": found["VpcId"],
-        "supportedNetworkTypes": found.get("SupportedNetworkTypes", ["IPV4"]),
-        "description": found["DBSubnetGroupDescription"],
-    }
-
-
-def _described(change: Change) -> str:
-    return change.new.get("description", "Managed by Pulumi")
-
-
-SUBNET_GROUP = Row(
-    type="aws:rds/subnetGroup:SubnetGroup",
-    service="rds",
-    source="internal/service/rds/subnet_group.go",
-    replace=props("name"),
-    updates=(
-        update(
-            "description subnetIds",
-            lambda c: c.aws.modify_db_subnet_group(
-                DBSubnetGroupName=c.id,
-                DBSubnetGroupDescription=_described(c),
-                SubnetIds=c.new["subnetIds"],
-            ),
-        ),
-        _TAGS,
-    ),
-    create=lambda c: c.aws.create_db_subnet_group(
-        DBSubnetGroupName=c.new["name"],
-        DBSubnetGroupDescription=_described(c),
-        SubnetIds=c.new["subnetIds"],
-        **tags.given(c),
-    )["DBSubnetGroup"]["DBSubnetGroupName"],
-    read=_read_subnets,
-    delete=lambda c: c.aws.delete_db_subnet_group(DBSubnetGroupName=c.id),
-    find=lambda c: c.new["name"] if _subnets(c) else None,
-    naming=Naming(property="name"),
-)
-
-
-# Parameter group
-
-# ModifyDBParameterGroup takes at most 20 parameters a call.
-_BATCH = 20
-
-
-def _set_parameters(change: Change) -> None:
-    wanted = {p["name"]: p for p in change.new.get("parameters", [])}
-    parameters = list(wanted.values())
-    for start in range(0, len(parameters), _BATCH):
-        change.aws.modify_db_parameter_group(
-            DBParameterGroupName=change.new["name"],
-            Parameters=[
-                {
-                    "ParameterName": p["name"],
-                    "ParameterValue": str(p["value"]),
-                    "ApplyMethod": p.get("applyMethod", "immediate"),
-                }
-                for p in parameters[start : start + _BATCH]
-            ],
-        )
-    gone = [p for p in change.old.get("parameters", []) if p["name"] not in wanted]
-    if gone:
-        change.aws.reset_db_parameter_group(
-            DBParameterGroupName=change.new["name"],
-            Parameters=[
-                {"ParameterName": p["name"], "ApplyMethod": p.get("applyMethod", "immediate")}
-                for p in gone
-            ],
-        )
-
-
-def _parameters(change: Change) -> Any:
-    return _there(change, "describe_db_parameter_groups", DBParameterGroupName=change.new["name"])
-
-
-def _read_parameters(change: Change) -> Properties | None:
-    found = _parameters(change)
-    return found and {"arn": found["DBParameterGroupArn"], "description": found["Description"]}
-
-
-PARAMETER_GROUP = Row(
-    type="aws:rds/parameterGroup:ParameterGroup",
-    service="rds",
-    source="internal/service/rds/parameter_group.go",
-    replace=props("description family name"),
-    local=props("skipDestroy"),
-    updates=(update("parameters", _set_parameters, at_creation=True), _TAGS),
-    create=lambda c: c.aws.create_db_parameter_group(
-        DBParameterGroupName=c.new["name"],
-        DBParameterGroupFamily=c.new["family"],
-        Description=_described(c),
-        **tags.given(c),
-    )["DBParameterGroup"]["DBParameterGroupName"],
-    read=_read_parameters,
-    delete=lambda c: c.aws.delete_db_parameter_group(DBParameterGroupName=c.id),
-    find=lambda c: c.new["name"] if _parameters(c) else None,
-    naming=Naming(property="name"),
-)
-
-
-# Instance
 
 _CLASS = {"DBInstanceClass": "instanceClass", "DBParameterGroupName": "parameterGroupName"}
 _BOTH = (
@@ -176,12 +43,11 @@ _ALSO = (
     "caCertIdentifier",
     "enabledCloudwatchLogsExports",
     "iamDatabaseAuthenticationEnabled",
-    "maintenanceWindow",
-    "backupWindow",
     "performanceInsightsEnabled",
     "performanceInsightsKmsKeyId",
     "performanceInsightsRetentionPeriod",
 )
+_WINDOWS = ("backupWindow", "maintenanceWindow")
 _ENGINE = ("allocatedStorage", "backupRetentionPeriod", "engineVersion")
 
 
@@ -190,7 +56,8 @@ def _aws_names(properties: Properties) -> Properties:
 
 
 def _instance(change: Change) -> Any:
-    return _there(change, "describe_db_instances", DBInstanceIdentifier=change.new["identifier"])
+    named = {"DBInstanceIdentifier": change.new["identifier"]}
+    return first(change, "describe_db_instances", "DBInstances", **named)
 
 
 def _create_instance(change: Change) -> str:
@@ -208,14 +75,17 @@ def _settled(change: Change) -> None:
 
 def _status(change: Change) -> str:
     found = _instance(change)
-    pending = found and found.get("PendingModifiedValues")
-    return "modifying" if pending else (found or {}).get("DBInstanceStatus", "missing")
+    if not found:
+        return "missing"
+    return "modifying" if found.get("PendingModifiedValues") else found["DBInstanceStatus"]
 
 
 def _create_writer(change: Change) -> None:
     change.aws.create_db_instance(
         DBInstanceIdentifier=change.new["identifier"],
-        **_aws_names(change.pick(*_BOTH, *_ALSO, *_ENGINE, "engine", "port", "kmsKeyId")),
+        **_aws_names(
+            change.pick(*_BOTH, *_ALSO, *_WINDOWS, *_ENGINE, "engine", "port", "kmsKeyId")
+        ),
         **change.pick("storageEncrypted", DBName="dbName", **_CLASS),
         **change.pick(DBSubnetGroupName="dbSubnetGroupName", MasterUsername="username"),
         **change.pick("availabilityZone", "licenseModel", "optionGroupName"),
@@ -244,15 +114,15 @@ def _create_replica(change: Change) -> None:
         **change.pick("availabilityZone", "optionGroupName", "replicaMode"),
         **tags.given(change),
     )
-    retention = change.pick("backupRetentionPeriod")
-    if retention:
+    later = _aws_names(change.pick("backupRetentionPeriod", *_WINDOWS))
+    if later:
         _settled(change)
         change.aws.modify_db_instance(
-            DBInstanceIdentifier=change.new["identifier"], ApplyImmediately=True, **retention
+            DBInstanceIdentifier=change.new["identifier"], ApplyImmediately=True, **later
         )
 
 
-_MODIFIABLE = (*_BOTH, *_ALSO, *_ENGINE)
+_MODIFIABLE = (*_BOTH, *_ALSO, *_WINDOWS, *_ENGINE)
 
 
 def _modify(change: Change) -> None:
@@ -279,8 +149,7 @@ def _modify(change: Change) -> None:
 
 def _promote(change: Change) -> None:
     """Promote, unless that was done already outside of Pulumi."""
-    found = _instance(change)
-    if found and found.get("ReadReplicaSourceDBInstanceIdentifier"):
+    if _is_replica(change):
         change.aws.promote_read_replica(
             DBInstanceIdentifier=change.new["identifier"],
             **change.pick("backupRetentionPeriod", PreferredBackupWindow="backupWindow"),
@@ -290,14 +159,20 @@ def _promote(change: Change) -> None:
 
 
 def _is_replica(change: Change) -> bool:
-    return bool((_instance(change) or {}).get("ReadReplicaSourceDBInstanceIdentifier"))
+    found = _instance(change)
+    return bool(found) and bool(found.get("ReadReplicaSourceDBInstanceIdentifier"))
 
 
-def _only_promotion(change: Change) -> str | None:
-    """Refuse any change of the source but the one to none.
+def _impossible(change: Change) -> str | None:
+    """Refuse a new name, and any change of the source but the one to none.
 
     internal/service/rds/instance.go: "cannot elect new source database for replication".
     """
+    if "identifier" in change.changed:
+        return (
+            f"identifier changes from {change.old.get('identifier')!r} to "
+            f"{change.new['identifier']!r}; the lab renames no database"
+        )
     new = change.new.get("replicateSourceDb")
     if "replicateSourceDb" not in change.changed or new is None:
         return None
@@ -386,16 +261,16 @@ INSTANCE = Row(
     local=props(
         "applyImmediately deleteAutomatedBackups finalSnapshotIdentifier skipFinalSnapshot"
     ),
-    refuse=_only_promotion,
+    refuse=_impossible,
     updates=(
-        update("replicateSourceDb", _promote),
+        update("identifier replicateSourceDb", _promote),
         update(
             " ".join(_MODIFIABLE) + " allowMajorVersionUpgrade dbSubnetGroupName instanceClass "
             "parameterGroupName password passwordWoVersion port replicaMode optionGroupName "
             "licenseModel",
             _modify,
         ),
-        _TAGS,
+        TAGS,
     ),
     create=_create_instance,
     read=_read_instance,
@@ -404,52 +279,4 @@ INSTANCE = Row(
     naming=Naming(property="identifier", limit=63),
 )
 
-
-# Replicated automated backups
-
-
-def _source_region(change: Change) -> Properties:
-    return {"SourceRegion": change.new["sourceDbInstanceArn"].split(":")[3]}
-
-
-def _replicated(change: Change) -> Any:
-    found = change.aws.describe_db_instance_automated_backups()["DBInstanceAutomatedBackups"]
-    wanted = change.new["sourceDbInstanceArn"]
-    return next(
-        (
-            b
-            for b in found
-            if b.get("DBInstanceArn") == wanted and b.get("DBInstanceAutomatedBackupsArn")
-        ),
-        None,
-    )
-
-
-def _start(change: Change) -> str:
-    made = change.aws.start_db_instance_automated_backups_replication(
-        SourceDBInstanceArn=change.new["sourceDbInstanceArn"],
-        **change.pick("kmsKeyId", BackupRetentionPeriod="retentionPeriod"),
-        **_source_region(change),
-    )
-    return made["DBInstanceAutomatedBackup"]["DBInstanceAutomatedBackupsArn"]
-
-
-def _find_replicated(change: Change) -> str | None:
-    found = _replicated(change)
-    return found and found["DBInstanceAutomatedBackupsArn"]
-
-
-BACKUPS_REPLICATION = Row(
-    type="aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication",
-    service="rds",
-    source="internal/service/rds/instance_automated_backups_replication.go",
-    replace=props("kmsKeyId preSignedUrl retentionPeriod sourceDbInstanceArn"),
-    create=_start,
-    read=lambda c: {"kmsKeyId": c.new.get("kmsKeyId")},
-    delete=lambda c: c.aws.stop_db_instance_automated_backups_replication(
-        SourceDBInstanceArn=c.new["sourceDbInstanceArn"], **_source_region(c)
-    ),
-    find=_find_replicated,
-)
-
-ROWS = (SUBNET_GROUP, PARAMETER_GROUP, INSTANCE, BACKUPS_REPLICATION)
+ROWS = (INSTANCE,)

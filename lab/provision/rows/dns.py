@@ -1,11 +1,10 @@
-"""Route 53 records and health checks, and the certificates that are proven by records."""
+"""Route 53 records and health checks."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lab.provision.clients import until
-from lab.provision.errors import ProvisionError
 from lab.provision.rows import tags
 from lab.provision.rows.row import Change, Row, props, update
 
@@ -49,20 +48,51 @@ def _record(change: Change) -> Properties:
     return record
 
 
-def _set(change: Change, action: str) -> None:
-    batch = {"Changes": [{"Action": action, "ResourceRecordSet": _record(change)}]}
-    change.aws.change_resource_record_sets(HostedZoneId=change.new["zoneId"], ChangeBatch=batch)
+def _submit(change: Change, *batch: tuple[str, Properties]) -> None:
+    changes = [{"Action": action, "ResourceRecordSet": record} for action, record in batch]
+    change.aws.change_resource_record_sets(
+        HostedZoneId=change.new["zoneId"], ChangeBatch={"Changes": changes}
+    )
 
 
-def _record_id(change: Change) -> str:
-    parts = (change.new["zoneId"], _full_name(change), change.new["type"])
-    identifier = change.new.get("setIdentifier")
-    return "_".join([*parts, identifier] if identifier else parts)
+def _id_of(change: Change, record: Properties) -> str:
+    name = record["Name"].rstrip(".")
+    parts = (change.new["zoneId"], name, record["Type"], record.get("SetIdentifier"))
+    return "_".join(part for part in parts if part)
 
 
 def _create_record(change: Change) -> str:
-    _set(change, "UPSERT" if change.new.get("allowOverwrite") else "CREATE")
-    return _record_id(change)
+    record = _record(change)
+    _submit(change, ("UPSERT" if change.new.get("allowOverwrite") else "CREATE", record))
+    return _id_of(change, record)
+
+
+def _update_record(change: Change) -> str:
+    """Change the record in place; under another type or identifier it is another record to AWS."""
+    record = _record(change)
+    before = _live(replace(change, new=change.old))
+    if before and change.changed & {"setIdentifier", "type"}:
+        _submit(change, ("DELETE", before), ("CREATE", record))
+    else:
+        _submit(change, ("UPSERT", record))
+    return _id_of(change, record)
+
+
+def _find_record(change: Change) -> str | None:
+    found = _live(change)
+    return _id_of(change, found) if found else None
+
+
+def _read_record(change: Change) -> Properties | None:
+    """Return the full name, which is what the id holds between zone and type."""
+    new = change.new
+    start = len(new["zoneId"]) + 1
+    return {"fqdn": change.id[start:].removesuffix(_suffix(new)), "allowOverwrite": False}
+
+
+def _suffix(new: Properties) -> str:
+    identifier = new.get("setIdentifier")
+    return f"_{new['type']}_{identifier}" if identifier else f"_{new['type']}"
 
 
 def _live(change: Change) -> Any:
@@ -87,8 +117,7 @@ def _live(change: Change) -> Any:
 def _delete_record(change: Change) -> None:
     """Delete the live record as it is: AWS deletes nothing that differs in a detail."""
     if found := _live(change):
-        batch = {"Changes": [{"Action": "DELETE", "ResourceRecordSet": found}]}
-        change.aws.change_resource_record_sets(HostedZoneId=change.new["zoneId"], ChangeBatch=batch)
+        _submit(change, ("DELETE", found))
 
 
 RECORD = Row(
@@ -101,13 +130,14 @@ RECORD = Row(
         update(
             "aliases failoverRoutingPolicies healthCheckId records setIdentifier ttl type "
             "weightedRoutingPolicies",
-            lambda c: _set(c, "UPSERT"),
+            _update_record,
+            renews=True,
         ),
     ),
     create=_create_record,
-    read=lambda c: {"fqdn": _full_name(c)},
+    read=_read_record,
     delete=_delete_record,
-    find=lambda c: _record_id(c) if _live(c) else None,
+    find=_find_record,
     regional=False,
 )
 
@@ -170,12 +200,11 @@ HEALTH_CHECK = Row(
     service="route53",
     source="internal/service/route53/health_check.go",
     replace=props("measureLatency referenceName requestInterval type"),
-    local=props("triggers"),
     updates=(
         update(
             "childHealthThreshold childHealthchecks cloudwatchAlarmName cloudwatchAlarmRegion "
             "disabled enableSni failureThreshold fqdn insufficientDataHealthStatus "
-            "invertHealthcheck ipAddress port regions resourcePath searchString",
+            "invertHealthcheck ipAddress port regions resourcePath searchString triggers",
             _update_check,
         ),
         update("tags", _tag_check, at_creation=True),
@@ -189,101 +218,4 @@ HEALTH_CHECK = Row(
     regional=False,
 )
 
-
-# Certificate
-
-
-def _certificate(change: Change) -> Any:
-    return change.aws.describe_certificate(CertificateArn=change.id)["Certificate"]
-
-
-def _request(change: Change) -> str:
-    made = change.aws.request_certificate(
-        **change.pick("domainName", "subjectAlternativeNames", "validationMethod", "keyAlgorithm"),
-        **tags.given(change),
-        IdempotencyToken=change.token,
-    )
-    arn = made["CertificateArn"]
-    # The records to prove it by appear a moment after the request.
-    until(lambda: bool(_proofs(_certificate(change.of(arn)))), f"the records of {arn}")
-    return arn
-
-
-def _proofs(certificate: Any) -> list[Properties]:
-    return [
-        {
-            "domainName": option["DomainName"],
-            "resourceRecordName": option["ResourceRecord"]["Name"],
-            "resourceRecordType": option["ResourceRecord"]["Type"],
-            "resourceRecordValue": option["ResourceRecord"]["Value"],
-        }
-        for option in certificate.get("DomainValidationOptions", [])
-        if "ResourceRecord" in option
-    ]
-
-
-def _read_certificate(change: Change) -> Properties | None:
-    found = _certificate(change)
-    return {
-        "arn": change.id,
-        "domainName": found["DomainName"],
-        "domainValidationOptions": _proofs(found),
-        "subjectAlternativeNames": found.get("SubjectAlternativeNames", []),
-        "keyAlgorithm": found.get("KeyAlgorithm"),
-        "status": found["Status"],
-        "type": found["Type"],
-        "validationEmails": [],
-    }
-
-
-def _find_certificate(change: Change) -> str | None:
-    found = change.aws.list_certificates()["CertificateSummaryList"]
-    wanted = change.new["domainName"]
-    return change.one((c["CertificateArn"], c["DomainName"] == wanted) for c in found)
-
-
-CERTIFICATE = Row(
-    type="aws:acm/certificate:Certificate",
-    service="acm",
-    source="internal/service/acm/certificate.go",
-    replace=props("domainName keyAlgorithm subjectAlternativeNames validationMethod"),
-    updates=(
-        tags.tagging(
-            lambda c: {"CertificateArn": c.id},
-            tag="add_tags_to_certificate",
-            untag="remove_tags_from_certificate",
-        ),
-    ),
-    create=_request,
-    read=_read_certificate,
-    delete=lambda c: c.aws.delete_certificate(CertificateArn=c.id),
-    find=_find_certificate,
-)
-
-
-def _validate(change: Change) -> str:
-    arn = change.new["certificateArn"]
-    until(lambda: _issued(change.of(arn)), f"{arn} to be issued")
-    return arn
-
-
-def _issued(change: Change) -> bool:
-    found = _certificate(change)
-    if found["Status"] in {"FAILED", "VALIDATION_TIMED_OUT", "REVOKED"}:
-        msg = f"{change.id} is {found['Status']}; look at its validation records"
-        raise ProvisionError(msg)
-    return found["Status"] == "ISSUED"
-
-
-CERTIFICATE_VALIDATION = Row(
-    type="aws:acm/certificateValidation:CertificateValidation",
-    service="acm",
-    source="internal/service/acm/certificate_validation.go",
-    replace=props("certificateArn validationRecordFqdns"),
-    create=_validate,
-    # It is a wait, not a thing.
-    delete=lambda _c: None,
-    find=_validate,
-)
-
-ROWS = (RECORD, HEALTH_CHECK, CERTIFICATE, CERTIFICATE_VALIDATION)
+ROWS = (RECORD, HEALTH_CHECK)

@@ -1,179 +1,14 @@
-"""Security groups and what runs in them: launch templates, groups of hosts, single instances."""
+"""What a group of hosts is made of: launch template, Auto Scaling group, reserved capacity."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
-from lab.provision.clients import until
 from lab.provision.rows import tags
-from lab.provision.rows.row import Change, Naming, Row, pascal_all, props, update
+from lab.provision.rows.row import Change, Naming, Row, pascal_all, props, update, where
 
 if TYPE_CHECKING:
     from lab.provision.values import Properties
-
-
-def _where(name: str, value: str) -> list[dict[str, Any]]:
-    return [{"Name": name, "Values": [value]}]
-
-
-# Security groups and their rules
-
-
-def _create_group(change: Change) -> str:
-    made = change.aws.create_security_group(
-        GroupName=change.new["name"],
-        Description=change.new.get("description", "Managed by Pulumi"),
-        **change.pick("vpcId"),
-        **tags.specified(change, "security-group"),
-    )
-    _without_default_egress(change.of(made["GroupId"]))
-    return made["GroupId"]
-
-
-def _without_default_egress(change: Change) -> None:
-    """Revoke AWS's allow-all egress rule, as the provider does for every new group."""
-    group = change.aws.describe_security_groups(GroupIds=[change.id])["SecurityGroups"][0]
-    if group["IpPermissionsEgress"]:
-        change.aws.revoke_security_group_egress(
-            GroupId=change.id, IpPermissions=group["IpPermissionsEgress"]
-        )
-
-
-def _read_group(change: Change) -> Properties | None:
-    found = change.aws.describe_security_groups(GroupIds=[change.id])["SecurityGroups"][0]
-    owner = found["OwnerId"]
-    return {
-        "arn": f"arn:aws:ec2:{change.region}:{owner}:security-group/{change.id}",
-        "ownerId": owner,
-        "vpcId": found.get("VpcId"),
-        "description": found["Description"],
-    }
-
-
-def _find_group(change: Change) -> str | None:
-    where = _where("group-name", change.new["name"]) + _where("vpc-id", change.new["vpcId"])
-    found = change.aws.describe_security_groups(Filters=where)["SecurityGroups"]
-    id_ = change.one((g["GroupId"], True) for g in found)
-    if id_:
-        _without_default_egress(change.of(id_))
-    return id_
-
-
-SECURITY_GROUP = Row(
-    type="aws:ec2/securityGroup:SecurityGroup",
-    service="ec2",
-    source="internal/service/ec2/vpc_security_group.go",
-    replace=props("description name vpcId"),
-    local=props("revokeRulesOnDelete"),
-    updates=(tags.EC2_TAGS,),
-    create=_create_group,
-    read=_read_group,
-    delete=lambda c: c.aws.delete_security_group(GroupId=c.id),
-    find=_find_group,
-    naming=Naming(property="name"),
-)
-
-
-def _permission(change: Change) -> list[dict[str, Any]]:
-    new = change.new
-    about = change.pick("description")
-    sources: Properties = {}
-    if "cidrIpv4" in new:
-        sources["IpRanges"] = [{"CidrIp": new["cidrIpv4"], **about}]
-    if "referencedSecurityGroupId" in new:
-        sources["UserIdGroupPairs"] = [{"GroupId": new["referencedSecurityGroupId"], **about}]
-    if "prefixListId" in new:
-        sources["PrefixListIds"] = [{"PrefixListId": new["prefixListId"], **about}]
-    return [{**change.pick("ipProtocol", "fromPort", "toPort"), **sources}]
-
-
-def _find_rule(change: Change, *, egress: bool) -> str | None:
-    where = _where("group-id", change.new["securityGroupId"])
-    found = change.aws.describe_security_group_rules(Filters=where)["SecurityGroupRules"]
-    wanted = _rule(change.pick("ipProtocol", "fromPort", "toPort", "cidrIpv4", "prefixListId"))
-    source = change.new.get("referencedSecurityGroupId")
-    return change.one(
-        (
-            r["SecurityGroupRuleId"],
-            r["IsEgress"] == egress
-            and _rule(r) == wanted
-            and r.get("ReferencedGroupInfo", {}).get("GroupId") == source,
-        )
-        for r in found
-    )
-
-
-def _rule(fields: Any) -> tuple[Any, ...]:
-    ports = [fields.get("FromPort"), fields.get("ToPort")]
-    if fields.get("IpProtocol") == "-1":
-        ports = []  # AWS answers -1 where none were given
-    return (fields.get("IpProtocol"), *ports, fields.get("CidrIpv4"), fields.get("PrefixListId"))
-
-
-def _create_rule(change: Change, *, egress: bool) -> str:
-    authorise = (
-        change.aws.authorize_security_group_egress
-        if egress
-        else change.aws.authorize_security_group_ingress
-    )
-    made = authorise(
-        GroupId=change.new["securityGroupId"],
-        IpPermissions=_permission(change),
-        **tags.specified(change, "security-group-rule"),
-    )
-    return made["SecurityGroupRules"][0]["SecurityGroupRuleId"]
-
-
-def _delete_rule(change: Change, *, egress: bool) -> None:
-    revoke = (
-        change.aws.revoke_security_group_egress
-        if egress
-        else change.aws.revoke_security_group_ingress
-    )
-    revoke(GroupId=change.new["securityGroupId"], SecurityGroupRuleIds=[change.id])
-
-
-def _modify_rule(change: Change) -> None:
-    rule = change.pick(
-        "ipProtocol",
-        "fromPort",
-        "toPort",
-        "cidrIpv4",
-        "prefixListId",
-        "description",
-        ReferencedGroupId="referencedSecurityGroupId",
-    )
-    change.aws.modify_security_group_rules(
-        GroupId=change.new["securityGroupId"],
-        SecurityGroupRules=[{"SecurityGroupRuleId": change.id, "SecurityGroupRule": rule}],
-    )
-
-
-def _rule_row(kind: str, *, egress: bool) -> Row:
-    lower = kind[:1].lower() + kind[1:]
-    return Row(
-        type=f"aws:vpc/{lower}:{kind}",
-        service="ec2",
-        source=f"internal/service/ec2/vpc_security_group_{'e' if egress else 'in'}gress_rule.go",
-        replace=props("securityGroupId"),
-        updates=(
-            update(
-                "cidrIpv4 description fromPort ipProtocol prefixListId referencedSecurityGroupId "
-                "toPort",
-                _modify_rule,
-            ),
-            tags.EC2_TAGS,
-        ),
-        create=lambda c: _create_rule(c, egress=egress),
-        read=lambda c: {"securityGroupRuleId": c.id},
-        delete=lambda c: _delete_rule(c, egress=egress),
-        find=lambda c: _find_rule(c, egress=egress),
-    )
-
-
-INGRESS_RULE = _rule_row("SecurityGroupIngressRule", egress=False)
-EGRESS_RULE = _rule_row("SecurityGroupEgressRule", egress=True)
 
 
 # Launch template
@@ -249,8 +84,8 @@ def _read_template(change: Change) -> Properties | None:
 
 
 def _find_template(change: Change) -> str | None:
-    where = _where("launch-template-name", change.new["name"])
-    found = change.aws.describe_launch_templates(Filters=where)["LaunchTemplates"]
+    filters = where(launch_template_name=change.new["name"])
+    found = change.aws.describe_launch_templates(Filters=filters)["LaunchTemplates"]
     return change.one((t["LaunchTemplateId"], True) for t in found)
 
 
@@ -385,7 +220,7 @@ AUTOSCALING_GROUP = Row(
     type="aws:autoscaling/group:Group",
     service="autoscaling",
     source="internal/service/autoscaling/group.go",
-    replace=props("name placementGroup"),
+    replace=props("name"),
     local=props(
         "forceDelete waitForCapacityTimeout waitForElbCapacity minElbCapacity metricsGranularity "
         "ignoreFailedScalingActivities"
@@ -466,138 +301,4 @@ CAPACITY_RESERVATION = Row(
     find=_find_reservation,
 )
 
-
-# Single instance
-
-
-def _instance(change: Change) -> Any:
-    found = change.aws.describe_instances(InstanceIds=[change.id])["Reservations"]
-    return found[0]["Instances"][0]
-
-
-def _run_instance(change: Change) -> str:
-    profile = change.new.get("iamInstanceProfile")
-    root = change.new.get("rootBlockDevice")
-    made = change.aws.run_instances(
-        MinCount=1,
-        MaxCount=1,
-        ImageId=change.new["ami"],
-        ClientToken=change.token,
-        **change.pick("instanceType", "subnetId", "userData", "ebsOptimized", "privateIpAddress"),
-        **change.pick(SecurityGroupIds="vpcSecurityGroupIds"),
-        **({"IamInstanceProfile": {"Name": profile}} if profile else {}),
-        **(
-            {"MetadataOptions": pascal_all(change.new["metadataOptions"])}
-            if "metadataOptions" in change.new
-            else {}
-        ),
-        **({"BlockDeviceMappings": [_root(root)]} if root else {}),
-        **tags.specified(change, "instance"),
-    )
-    id_ = made["Instances"][0]["InstanceId"]
-    until(lambda: _state(change.of(id_)) == "running", f"{id_} to run")
-    return id_
-
-
-def _root(device: Properties) -> Properties:
-    # The root device of Amazon Linux 2023's images.
-    return {"DeviceName": "/dev/xvda", "Ebs": pascal_all(device)}
-
-
-def _state(change: Change) -> str:
-    return _instance(change)["State"]["Name"]
-
-
-def _read_instance(change: Change) -> Properties | None:
-    found = _instance(change)
-    owner = change.client("sts").get_caller_identity()["Account"]
-    return {
-        "arn": f"arn:aws:ec2:{change.region}:{owner}:instance/{change.id}",
-        "instanceState": found["State"]["Name"],
-        "privateIp": found.get("PrivateIpAddress"),
-        "privateDns": found.get("PrivateDnsName"),
-        "publicIp": found.get("PublicIpAddress", ""),
-        "publicDns": found.get("PublicDnsName", ""),
-        "availabilityZone": found["Placement"]["AvailabilityZone"],
-        "primaryNetworkInterfaceId": next(
-            (i["NetworkInterfaceId"] for i in found.get("NetworkInterfaces", [])), None
-        ),
-    }
-
-
-def _find_instance(change: Change) -> str | None:
-    reservations = change.aws.describe_instances()["Reservations"]
-    found = [i for r in reservations for i in r["Instances"]]
-    return change.one(
-        (
-            i["InstanceId"],
-            i["State"]["Name"] in {"pending", "running"}
-            and i.get("SubnetId") == change.new.get("subnetId")
-            and tags.carries(i, change),
-        )
-        for i in found
-    )
-
-
-def _terminate(change: Change) -> None:
-    change.aws.terminate_instances(InstanceIds=[change.id])
-    until(lambda: _state(change) == "terminated", f"{change.id} to be terminated")
-
-
-def _retype(change: Change) -> None:
-    """Stop, change and start again, as the provider does for what a running host cannot change."""
-    change.aws.stop_instances(InstanceIds=[change.id])
-    until(lambda: _state(change) == "stopped", f"{change.id} to stop")
-    if "instanceType" in change.changed:
-        kind = {"Value": change.new["instanceType"]}
-        change.aws.modify_instance_attribute(InstanceId=change.id, InstanceType=kind)
-    if "userData" in change.changed:
-        data = {"Value": change.new.get("userData", "").encode()}
-        change.aws.modify_instance_attribute(InstanceId=change.id, UserData=data)
-    change.aws.start_instances(InstanceIds=[change.id])
-    until(lambda: _state(change) == "running", f"{change.id} to run")
-
-
-INSTANCE = Row(
-    type="aws:ec2/instance:Instance",
-    service="ec2",
-    source="internal/service/ec2/ec2_instance.go",
-    replace=props("ami ebsOptimized iamInstanceProfile rootBlockDevice subnetId"),
-    local=props("userDataReplaceOnChange"),
-    updates=(
-        update("instanceType userData", _retype),
-        update(
-            "vpcSecurityGroupIds",
-            lambda c: c.aws.modify_instance_attribute(
-                InstanceId=c.id, Groups=c.new["vpcSecurityGroupIds"]
-            ),
-        ),
-        update(
-            "metadataOptions",
-            lambda c: c.aws.modify_instance_metadata_options(
-                InstanceId=c.id, **pascal_all(c.new["metadataOptions"])
-            ),
-        ),
-        tags.EC2_TAGS,
-    ),
-    create=_run_instance,
-    read=_read_instance,
-    delete=_terminate,
-    find=_find_instance,
-)
-
-
-def user_data_digest(text: str) -> str:
-    """Return user data as the provider keeps it: its SHA-1."""
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-ROWS = (
-    SECURITY_GROUP,
-    INGRESS_RULE,
-    EGRESS_RULE,
-    LAUNCH_TEMPLATE,
-    AUTOSCALING_GROUP,
-    CAPACITY_RESERVATION,
-    INSTANCE,
-)
+ROWS = (LAUNCH_TEMPLATE, AUTOSCALING_GROUP, CAPACITY_RESERVATION)

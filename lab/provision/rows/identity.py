@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
+from lab.provision.clients import existing
 from lab.provision.rows import tags
 from lab.provision.rows.row import Change, Naming, Row, props, update
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lab.provision.values import Properties
-
-
-def _there(ask: Callable[[], Any]) -> Any:
-    """Return what IAM answers, or None where there is no such entity."""
-    try:
-        return ask()
-    except ClientError as error:
-        if error.response.get("Error", {}).get("Code") == "NoSuchEntity":
-            return None
-        raise
 
 
 # Role
@@ -50,7 +37,7 @@ def _create_role(change: Change) -> str:
 
 
 def _named_role(change: Change) -> str | None:
-    found = _there(lambda: change.aws.get_role(RoleName=change.new["name"]))
+    found = existing(lambda: change.aws.get_role(RoleName=change.new["name"]))
     return found and found["Role"]["RoleName"]
 
 
@@ -104,7 +91,7 @@ def _put_policy(change: Change) -> str:
 
 def _find_policy(change: Change) -> str | None:
     role, name = change.new["role"], change.new["name"]
-    found = _there(lambda: change.aws.get_role_policy(RoleName=role, PolicyName=name))
+    found = existing(lambda: change.aws.get_role_policy(RoleName=role, PolicyName=name))
     return f"{role}:{name}" if found else None
 
 
@@ -149,7 +136,7 @@ ROLE_POLICY_ATTACHMENT = Row(
 
 
 def _profile(change: Change, name: str) -> Any:
-    found = _there(lambda: change.aws.get_instance_profile(InstanceProfileName=name))
+    found = existing(lambda: change.aws.get_instance_profile(InstanceProfileName=name))
     return found and found["InstanceProfile"]
 
 
@@ -172,7 +159,7 @@ def _read_profile(change: Change) -> Properties | None:
 
 
 def _delete_profile(change: Change) -> None:
-    for role in (_profile(change, change.id) or {"Roles": []})["Roles"]:
+    for role in _profile(change, change.id)["Roles"]:
         change.aws.remove_role_from_instance_profile(
             InstanceProfileName=change.id, RoleName=role["RoleName"]
         )

@@ -1,4 +1,4 @@
-"""VPCs, subnets, gateways, routes and peering."""
+"""VPCs, subnets, gateways and addresses."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from lab.provision.clients import until
 from lab.provision.rows import tags
-from lab.provision.rows.row import Change, Row, props, update
+from lab.provision.rows.row import Change, Row, props, update, where
 
 if TYPE_CHECKING:
     from lab.provision.values import Properties
-
-
-def _where(**filters: str) -> list[dict[str, Any]]:
-    return [{"Name": name.replace("_", "-"), "Values": [value]} for name, value in filters.items()]
 
 
 def _arn(change: Change, kind: str, owner: str) -> str:
@@ -26,7 +22,7 @@ def _arn(change: Change, kind: str, owner: str) -> str:
 def _read_vpc(change: Change) -> Properties | None:
     aws, id_ = change.aws, change.id
     found = aws.describe_vpcs(VpcIds=[id_])["Vpcs"][0]
-    of = _where(vpc_id=id_)
+    of = where(vpc_id=id_)
     groups = aws.describe_security_groups(Filters=of)["SecurityGroups"]
     tables = aws.describe_route_tables(Filters=of)["RouteTables"]
     lists = aws.describe_network_acls(Filters=of)["NetworkAcls"]
@@ -51,7 +47,7 @@ def _first(found: Any) -> Any:
 
 
 def _find_vpc(change: Change) -> str | None:
-    vpcs = change.aws.describe_vpcs(Filters=_where(cidr=change.new["cidrBlock"]))["Vpcs"]
+    vpcs = change.aws.describe_vpcs(Filters=where(cidr=change.new["cidrBlock"]))["Vpcs"]
     return change.one((v["VpcId"], tags.carries(v, change)) for v in vpcs)
 
 
@@ -102,8 +98,8 @@ def _read_subnet(change: Change) -> Properties | None:
 
 
 def _find_subnet(change: Change) -> str | None:
-    where = _where(vpc_id=change.new["vpcId"], cidr_block=change.new["cidrBlock"])
-    found = change.aws.describe_subnets(Filters=where)["Subnets"]
+    filters = where(vpc_id=change.new["vpcId"], cidr_block=change.new["cidrBlock"])
+    found = change.aws.describe_subnets(Filters=filters)["Subnets"]
     return change.one((s["SubnetId"], True) for s in found)
 
 
@@ -235,18 +231,18 @@ def _create_nat(change: Change) -> str:
 
 
 def _read_nat(change: Change) -> Properties | None:
-    addresses = _nat(change).get("NatGatewayAddresses") or [{}]
+    address = _nat(change)["NatGatewayAddresses"][0]
     return {
-        "associationId": addresses[0].get("AssociationId"),
-        "networkInterfaceId": addresses[0].get("NetworkInterfaceId"),
-        "privateIp": addresses[0].get("PrivateIp"),
-        "publicIp": addresses[0].get("PublicIp"),
+        "associationId": address.get("AssociationId"),
+        "networkInterfaceId": address.get("NetworkInterfaceId"),
+        "privateIp": address.get("PrivateIp"),
+        "publicIp": address.get("PublicIp"),
     }
 
 
 def _find_nat(change: Change) -> str | None:
-    where = _where(subnet_id=change.new["subnetId"])
-    found = change.aws.describe_nat_gateways(Filters=where)["NatGateways"]
+    filters = where(subnet_id=change.new["subnetId"])
+    found = change.aws.describe_nat_gateways(Filters=filters)["NatGateways"]
     return change.one((n["NatGatewayId"], n["State"] in {"pending", "available"}) for n in found)
 
 
@@ -262,200 +258,4 @@ NAT_GATEWAY = Row(
     find=_find_nat,
 )
 
-
-# Route tables
-
-
-def _read_table(change: Change) -> Properties | None:
-    found = change.aws.describe_route_tables(RouteTableIds=[change.id])["RouteTables"][0]
-    owner = found.get("OwnerId", "")
-    return {"arn": _arn(change, "route-table", owner), "ownerId": owner, "propagatingVgws": []}
-
-
-def _find_table(change: Change) -> str | None:
-    where = _where(vpc_id=change.new["vpcId"])
-    found = change.aws.describe_route_tables(Filters=where)["RouteTables"]
-    return change.one(
-        (
-            t["RouteTableId"],
-            tags.carries(t, change) and not any(a["Main"] for a in t["Associations"]),
-        )
-        for t in found
-    )
-
-
-ROUTE_TABLE = Row(
-    type="aws:ec2/routeTable:RouteTable",
-    service="ec2",
-    source="internal/service/ec2/vpc_route_table.go",
-    replace=props("vpcId"),
-    updates=(tags.EC2_TAGS,),
-    create=lambda c: c.aws.create_route_table(
-        **c.pick("vpcId"), **tags.specified(c, "route-table")
-    )["RouteTable"]["RouteTableId"],
-    read=_read_table,
-    delete=lambda c: c.aws.delete_route_table(RouteTableId=c.id),
-    find=_find_table,
-)
-
-_TARGETS = ("gatewayId", "natGatewayId", "networkInterfaceId", "vpcPeeringConnectionId")
-
-
-def _route(change: Change) -> Properties:
-    return change.pick("routeTableId", "destinationCidrBlock", *_TARGETS)
-
-
-def _route_id(change: Change) -> str:
-    return f"r-{change.new['routeTableId']}-{change.new['destinationCidrBlock']}"
-
-
-def _create_route(change: Change) -> str:
-    change.aws.create_route(**_route(change))
-    return _route_id(change)
-
-
-def _find_route(change: Change) -> str | None:
-    tables = change.aws.describe_route_tables(RouteTableIds=[change.new["routeTableId"]])
-    routes = tables["RouteTables"][0]["Routes"]
-    wanted = change.new["destinationCidrBlock"]
-    there = any(route.get("DestinationCidrBlock") == wanted for route in routes)
-    return _route_id(change) if there else None
-
-
-ROUTE = Row(
-    type="aws:ec2/route:Route",
-    service="ec2",
-    source="internal/service/ec2/vpc_route.go",
-    replace=props("destinationCidrBlock routeTableId"),
-    updates=(update(" ".join(_TARGETS), lambda c: c.aws.replace_route(**_route(c))),),
-    create=_create_route,
-    read=lambda _c: {"origin": "CreateRoute", "state": "active"},
-    delete=lambda c: c.aws.delete_route(**c.pick("routeTableId", "destinationCidrBlock")),
-    find=_find_route,
-)
-
-
-def _find_association(change: Change) -> str | None:
-    tables = change.aws.describe_route_tables(RouteTableIds=[change.new["routeTableId"]])
-    found = tables["RouteTables"][0]["Associations"]
-    wanted = change.new["subnetId"]
-    return change.one((a["RouteTableAssociationId"], a.get("SubnetId") == wanted) for a in found)
-
-
-ROUTE_TABLE_ASSOCIATION = Row(
-    type="aws:ec2/routeTableAssociation:RouteTableAssociation",
-    service="ec2",
-    source="internal/service/ec2/vpc_route_table_association.go",
-    # routeTableId changes in place (ReplaceRouteTableAssociation), but under a new id.
-    replace=props("routeTableId subnetId"),
-    create=lambda c: c.aws.associate_route_table(**c.pick("routeTableId", "subnetId"))[
-        "AssociationId"
-    ],
-    delete=lambda c: c.aws.disassociate_route_table(AssociationId=c.id),
-    find=_find_association,
-)
-
-
-# Peering
-
-
-def _peering(change: Change) -> Any:
-    found = change.aws.describe_vpc_peering_connections(VpcPeeringConnectionIds=[change.id])
-    return found["VpcPeeringConnections"][0]
-
-
-def _create_peering(change: Change) -> str:
-    made = change.aws.create_vpc_peering_connection(
-        **change.pick("vpcId", "peerVpcId", "peerRegion", "peerOwnerId"),
-        **tags.specified(change, "vpc-peering-connection"),
-    )
-    return made["VpcPeeringConnection"]["VpcPeeringConnectionId"]
-
-
-def _read_peering(change: Change) -> Properties | None:
-    found = _peering(change)
-    accepter = found["AccepterVpcInfo"]
-    return {
-        "acceptStatus": found["Status"]["Code"],
-        "peerOwnerId": accepter.get("OwnerId"),
-        "peerRegion": accepter.get("Region") or change.new.get("peerRegion"),
-        "vpcId": found["RequesterVpcInfo"].get("VpcId"),
-        "peerVpcId": accepter.get("VpcId") or change.new.get("peerVpcId"),
-    }
-
-
-_LIVE = ("initiating-request", "pending-acceptance", "provisioning", "active")
-
-
-def _find_peering(change: Change) -> str | None:
-    found = change.aws.describe_vpc_peering_connections()["VpcPeeringConnections"]
-    wanted = (change.new["vpcId"], change.new["peerVpcId"])
-    return change.one(
-        (
-            p["VpcPeeringConnectionId"],
-            (p["RequesterVpcInfo"].get("VpcId"), p["AccepterVpcInfo"].get("VpcId")) == wanted
-            and p["Status"]["Code"] in _LIVE,
-        )
-        for p in found
-    )
-
-
-PEERING = Row(
-    type="aws:ec2/vpcPeeringConnection:VpcPeeringConnection",
-    service="ec2",
-    source="internal/service/ec2/vpc_peering_connection.go",
-    replace=props("peerOwnerId peerRegion peerVpcId vpcId"),
-    local=props("autoAccept"),
-    updates=(tags.EC2_TAGS,),
-    create=_create_peering,
-    read=_read_peering,
-    delete=lambda c: c.aws.delete_vpc_peering_connection(VpcPeeringConnectionId=c.id),
-    find=_find_peering,
-)
-
-
-def _accept(change: Change) -> str:
-    id_ = change.new["vpcPeeringConnectionId"]
-    if _peering(change.of(id_))["Status"]["Code"] != "active":
-        change.aws.accept_vpc_peering_connection(VpcPeeringConnectionId=id_)
-    return id_
-
-
-def _read_accepter(change: Change) -> Properties | None:
-    found = _peering(change)
-    requester, accepter = found["RequesterVpcInfo"], found["AccepterVpcInfo"]
-    return {
-        "acceptStatus": found["Status"]["Code"],
-        "vpcId": accepter.get("VpcId"),
-        "peerVpcId": requester.get("VpcId"),
-        "peerOwnerId": requester.get("OwnerId"),
-        "peerRegion": requester.get("Region"),
-    }
-
-
-PEERING_ACCEPTER = Row(
-    type="aws:ec2/vpcPeeringConnectionAccepter:VpcPeeringConnectionAccepter",
-    service="ec2",
-    source="internal/service/ec2/vpc_peering_connection_accepter.go",
-    replace=props("vpcPeeringConnectionId"),
-    local=props("autoAccept"),
-    updates=(tags.EC2_TAGS,),
-    create=_accept,
-    read=_read_accepter,
-    # Accepting cannot be taken back; the requester's side deletes the connection.
-    delete=lambda _c: None,
-    find=_accept,
-)
-
-ROWS = (
-    VPC,
-    SUBNET,
-    INTERNET_GATEWAY,
-    EIP,
-    NAT_GATEWAY,
-    ROUTE_TABLE,
-    ROUTE,
-    ROUTE_TABLE_ASSOCIATION,
-    PEERING,
-    PEERING_ACCEPTER,
-)
+ROWS = (VPC, SUBNET, INTERNET_GATEWAY, EIP, NAT_GATEWAY)

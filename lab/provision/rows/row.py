@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -86,6 +86,8 @@ class Update:
     apply: Callable[[Change], object]
     at_creation: bool = False
     """Run it after the creation too: creating does not cover these properties."""
+    renews: bool = False
+    """What it returns is the resource's new id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +139,20 @@ def props(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-def update(names: str, apply: Callable[[Change], object], *, at_creation: bool = False) -> Update:
+def update(
+    names: str,
+    apply: Callable[[Change], object],
+    *,
+    at_creation: bool = False,
+    renews: bool = False,
+) -> Update:
     """Return an update of the properties named in a text."""
-    return Update(properties=props(names), apply=apply, at_creation=at_creation)
+    return Update(properties=props(names), apply=apply, at_creation=at_creation, renews=renews)
+
+
+def where(**filters: str) -> list[dict[str, Any]]:
+    """Return EC2's filters: `where(vpc_id=...)` is its filter `vpc-id`."""
+    return [{"Name": name.replace("_", "-"), "Values": [value]} for name, value in filters.items()]
 
 
 def pascal(name: str) -> str:
@@ -150,7 +163,8 @@ def pascal(name: str) -> str:
 def pascal_all(value: Any) -> Any:
     """Return a structure with all its keys as AWS writes them."""
     if isinstance(value, dict):
-        return {pascal(str(key)): pascal_all(item) for key, item in value.items()}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        items = cast("dict[str, Any]", value).items()
+        return {pascal(key): pascal_all(item) for key, item in items}
     if isinstance(value, list):
-        return [pascal_all(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        return [pascal_all(item) for item in cast("list[Any]", value)]
     return value

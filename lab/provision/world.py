@@ -1,0 +1,78 @@
+"""What one run of one stack works with, and how it tells what it does."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lab.provision.errors import ProvisionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
+    from lab.provision.clients import Clients
+    from lab.provision.providers import Provider
+    from lab.provision.rows.row import Row
+    from lab.provision.sdk import Invocation
+    from lab.provision.state import State
+    from lab.provision.values import Properties
+    from lab.provision.wheel import Schema
+
+Action = Literal["create", "adopt", "update", "replace", "delete", "retain", "same"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What was done, or in a preview would be done, with one resource."""
+
+    action: Action
+    type: str
+    name: str
+    urn: str
+    properties: tuple[str, ...] = ()
+    position: str = ""
+
+
+class References(Protocol):
+    """Where a StackReference is answered from."""
+
+    def __call__(self, stack: str) -> Properties | None:
+        """Return the outputs of `stack`; None: they are not known yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What an engine works with."""
+
+    rows: Mapping[str, Row]
+    clients: Clients
+    state: State
+    schema: Callable[[str], Schema]
+    references: References
+    invoke: Callable[[Invocation, Provider, Clients], Properties]
+    report: Callable[[Step], None]
+    preview: bool = False
+
+
+def token(urn: str) -> str:
+    """Return what idempotent calls for the resource `urn` carry."""
+    return hashlib.sha256(urn.encode()).hexdigest()[:32]
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """Turn what boto3 raises into one error that names operation, code and message."""
+    try:
+        yield
+    except ClientError as error:
+        fault: Any = error.response.get("Error", {})
+        msg = f"{error.operation_name} was refused: {fault.get('Code')}: {fault.get('Message')}"
+        raise ProvisionError(msg) from error
+    except BotoCoreError as error:
+        msg = f"AWS did not answer as expected: {error}"
+        raise ProvisionError(msg) from error
