@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from recovery import opening
 from recovery.engine import cli
-from recovery.engine.errors import DEVIATED, FAILED, RECOVERED, OutsideError, worst
+from recovery.engine.errors import DEVIATED, FAILED, RECOVERED, OutsideError
 from recovery.engine.parallel import at_once
 from recovery.verification import data, files, service, suite
 from recovery.verification.findings import Finding, Verdict, unverified
@@ -75,10 +75,19 @@ def main() -> int:
 
 
 def _record(cases: tuple[Case, ...]) -> int:
-    found = at_once([lambda case=case: files.record(case) for case in cases])
-    for case, finding in zip(cases, found, strict=True):
+    """Record files and data of every product; print a line for each."""
+    taken = at_once(
+        [lambda case=case, take=take: take(case) for case in cases for take in _RECORDS]
+    )
+    owners = [case for case in cases for _ in _RECORDS]
+    for case, finding in zip(owners, taken, strict=True):
         print(f"{case.product.name:<12} {finding.outcome:<10} {finding.what}: {finding.detail}")
-    return worst(RECOVERED if finding.outcome == "ok" else FAILED for finding in found)
+    if any(finding.outcome == "failed" for finding in taken):
+        return FAILED
+    return RECOVERED if all(finding.outcome == "ok" for finding in taken) else DEVIATED
+
+
+_RECORDS = (files.record, data.record)
 
 
 def _show(verdict: Verdict) -> None:
@@ -97,7 +106,7 @@ def _options() -> argparse.Namespace:
     made.add_argument(
         "--record",
         action="store_true",
-        help="record what the files are now, to compare with after a failover; verify nothing",
+        help="record what files and data are now, to compare with after a failover; verify nothing",
     )
     return made.parse_args()
 

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from recovery.cloud import objects
-from recovery.cloud.errors import NotFoundError
 from recovery.cloud.objects import Object
 from recovery.engine.errors import OutsideError
 from recovery.engine.parallel import answers
+from recovery.verification import records
 from recovery.verification.findings import Finding, failed, ok, unverified
 
 if TYPE_CHECKING:
@@ -79,17 +77,10 @@ def record(case: Case) -> Finding:
             for each in listed
         ),
     )
-    document = msgspec.json.encode(manifest)
-    key = manifest_key(case.product.name)
-    written = answers(
-        [
-            lambda: objects.write(case.here, case.site.bucket, key, document),
-            lambda: objects.write(case.there, case.peer.bucket, key, document),
-        ]
-    )
-    for answer in written:
-        if isinstance(answer, OutsideError):
-            return failed("manifest", str(answer))
+    try:
+        records.keep(case, manifest_key(case.product.name), manifest)
+    except OutsideError as error:
+        return failed("manifest", str(error))
     return ok("manifest", f"{len(listed)} objects of {bucket}")
 
 
@@ -97,13 +88,12 @@ def files(case: Case, seconds: float = SECONDS) -> list[Finding]:
     """Compare the site's bucket with the manifest that its bucket has, and read a sample back."""
     product, bucket = case.product.name, case.deployment.file_bucket
     try:
-        document = objects.read(case.here, case.site.bucket, manifest_key(product))
-        manifest = msgspec.json.decode(document, type=Manifest)
-    except NotFoundError:
+        manifest = records.kept(case, manifest_key(product), Manifest)
+    except OutsideError as error:
+        return [unverified("files", f"the manifest cannot be read: {error}")]
+    if manifest is None:
         said = "no manifest was ever recorded; run python -m recovery.verify --record while healthy"
         return [unverified("files", said)]
-    except (OutsideError, msgspec.DecodeError) as error:
-        return [unverified("files", f"the manifest cannot be read: {error}")]
     try:
         listed, complete = _listed(case.here, bucket, seconds)
         compared = _compared(case.here, bucket, manifest, listed, complete=complete)

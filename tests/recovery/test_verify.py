@@ -2,6 +2,7 @@ import json
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -239,6 +240,47 @@ def test_a_sequence_that_is_behind_fails_by_name(session):
     assert "public.t_id_seq is not ahead of public.t.id" in failed.detail
 
 
+def test_a_problem_that_was_recorded_is_told_and_held_against_nobody(session):
+    session.execute("create table t (id serial primary key); insert into t values (1)")
+    problem = "public.t_id_seq is not ahead of public.t.id: the next insert may collide"
+    known = baseline(rows={"public.t": 1}, problems=(problem,))
+    found = {finding.what: finding for finding in data.inspect(session, known)}
+    assert found["data sequences"].outcome == "ok"
+    assert f"as it was when recorded: {problem}" in found["data sequences"].detail
+
+
+def test_a_table_that_is_gone_or_empty_since_it_was_recorded_fails(session):
+    session.execute("create table kept (id int); create table lost (id int)")
+    session.execute("insert into kept values (1), (2), (3)")
+    grown = data.inspect(session, baseline(rows={"public.kept": 1, "public.lost": 0}))[-1]
+    assert grown.outcome == "ok"
+    assert "+2 since recorded" in grown.detail
+
+    emptied = data.inspect(session, baseline(rows={"public.kept": 1, "public.lost": 9}))[-1]
+    assert emptied.outcome == "failed"
+    assert emptied.detail.startswith("public.lost is empty")
+    gone = data.inspect(session, baseline(rows={"public.other": None}))[-1]
+    assert gone.outcome == "failed"
+    assert gone.detail.startswith("public.other is gone")
+
+
+def baseline(*, rows, problems=()):
+    return data.Baseline(taken_at=datetime.now(UTC), rows=rows, problems=problems)
+
+
+def test_the_data_is_recorded_at_one_site_and_measured_at_the_other(
+    seen, buckets, session, monkeypatch
+):
+    """The connection is given: moto has no database behind its endpoints."""
+    session.execute("create table t (id int); insert into t values (1)")
+    monkeypatch.setattr(data, "_asked", lambda _, question: question(session))
+    assert data.record(at_the_peer(seen)).detail == "1 tables, 0 known problems"
+
+    session.execute("delete from t")
+
+    assert data.data(seen)[-1].outcome == "failed"
+
+
 def test_an_empty_database_is_no_proof(session):
     assert outcomes(data.inspect(session))["data rows"] == "unverified"
 
@@ -264,14 +306,17 @@ def buckets(aws, seen):
 
 def recorded(seen):
     """Record the manifest at the peer, as it was active."""
-    there = replace(
+    return files.record(at_the_peer(seen))
+
+
+def at_the_peer(seen):
+    return replace(
         seen,
         site=seen.peer,
         peer=seen.site,
         here=Region(seen.peer.region),
         there=Region(seen.site.region, once=True),
     )
-    return files.record(there)
 
 
 def test_the_files_of_the_manifest_are_there_and_have_their_bytes(seen, buckets):
