@@ -12,11 +12,14 @@ from lab.aws import (
     ec2,
     elbv2,
     hosts,
+    iam,
+    keepers,
     outbox,
     postgres,
     quotas,
     rds,
     rds_backups,
+    rds_groups,
     rds_snapshots,
     route53,
     s3,
@@ -25,7 +28,6 @@ from lab.aws import (
     volumes,
 )
 from lab.aws.alarms import Alarms
-from lab.aws.context import ACCOUNT
 from lab.aws.control import Control
 from lab.aws.faults import FaultPlane
 from lab.aws.gateway import Gateway
@@ -34,6 +36,7 @@ from lab.aws.rds_servers import Servers
 from lab.aws.record import Record
 from lab.aws.server import Server
 from lab.aws.world import World
+from lab.environment import environment
 
 if TYPE_CHECKING:
     from lab.aws.context import Context
@@ -86,6 +89,9 @@ def build(context: Context, options: Options) -> Server:
     cloudwatch.install(metrics)
     route53.install(checks)
     ec2.install()
+    iam.install()
+    keepers.install()
+    rds_groups.install(context.run_dir)
     s3.install()
     replicator = s3_replication.Replicator(context)
     s3_replication.install(replicator)
@@ -109,7 +115,7 @@ def build(context: Context, options: Options) -> Server:
         faults=faults,
         record=record,
         control=control,
-        checks=(s3.check_region, s3.check_expiry, s3.check_digest),
+        checks=(iam.check, s3.check_region, s3.check_expiry, s3.check_digest),
         region_of_bucket=s3.region_of_bucket,
     )
     alarms = Alarms(context, metrics)
@@ -126,14 +132,8 @@ def build(context: Context, options: Options) -> Server:
 
 def _host_environment(context: Context, options: Options) -> dict[str, str]:
     """Return what a host gets of its surroundings: AWS, a resolver, a CA and its credentials."""
-    authority = str(context.run_dir / "ca" / "ca.pem")
     return {
         **{name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+        **environment(context.run_dir, "HOST"),
         "AWS_ENDPOINT_URL": f"http://{options.address}:{options.port}",
-        "AWS_ACCESS_KEY_ID": "LABHOST0000000000001",
-        "AWS_SECRET_ACCESS_KEY": "lab",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "STANDBY_RESOLVER": "127.0.53.2:5300",
-        "SSL_CERT_FILE": authority,
-        "PGSSLROOTCERT": authority,
     }

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _ROOT_GIB = 8
 """Size of an Amazon Linux image's root volume, taken where a mapping names none."""
 
+_ZONE = 3
+"""Position of the zone among the arguments of moto's create_subnet."""
+
 
 def install() -> None:
     """Put the lab's rules in place of moto's."""
@@ -25,6 +28,7 @@ def install() -> None:
     response: Any = InstanceResponse
     plain_validate = response._validate_block_device_mapping
     backend: Any = EC2Backend
+    plain_subnet = backend.create_subnet
     run: Callable[..., Any] = backend.run_instances
 
     def add_block_device(self: Instance, size: int | None, *rest: Any, **named: Any) -> None:
@@ -47,6 +51,16 @@ def install() -> None:
             raise RefusedError("InvalidAMIID.NotFound", msg)
         return run(self, image_id, *rest, **wanted)
 
+    def create_subnet(self: Any, *arguments: Any, **wanted: Any) -> Any:
+        given = arguments[_ZONE] if len(arguments) > _ZONE else None
+        zone = given or wanted.get("availability_zone")
+        if zone and not str(zone).startswith(self.region_name):
+            msg = f"Value ({zone}) for parameter availabilityZone is invalid. "
+            msg += f"Subnets can currently only be created in zones of {self.region_name}."
+            raise RefusedError("InvalidParameterValue", msg)
+        return plain_subnet(self, *arguments, **wanted)
+
+    backend.create_subnet = create_subnet
     instance.add_block_device = add_block_device
     response._validate_block_device_mapping = staticmethod(validate)
     backend.run_instances = run_instances

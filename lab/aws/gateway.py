@@ -96,11 +96,14 @@ class Gateway:
         return reply, str(reply.status)
 
     def _suffer_region(self, call: Call, environ: WSGIEnvironment) -> None:
-        state = self._context.region(call.region)
-        if state.alive:
+        """Fail as the region does that answers the call, or that it was sent to."""
+        places = {call.region, call.signed_region if call.service == "s3" else call.region}
+        dead = next((name for name in places if not self._context.is_alive(name)), None)
+        if dead is None:
             return
+        state = self._context.region(dead)
         if state.api == "hang":
-            self._hang(environ, lambda: not self._context.is_alive(call.region))
+            self._hang(environ, lambda: not self._context.is_alive(dead))
         raise _Dropped(f"region {state.api}")
 
     def _suffer(self, fault: Fault, call: Call, environ: WSGIEnvironment) -> Refusal | None:
