@@ -18,6 +18,8 @@ STANDBY_RETENTION_DAYS = 1
 
 _FORCE_TLS = {"postgres": "rds.force_ssl", "mysql": "require_secure_transport"}
 _GROWTH = 2
+# A replica of a large database copies all of it first.
+_TIMEOUTS = pulumi.CustomTimeouts(create="6h", update="3h", delete="2h")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +111,5 @@ class Database(pulumi.ComponentResource):
             final_snapshot_identifier=f"{args.identifier}-final" if active else None,
             delete_automated_backups=not active,
             apply_immediately=True,
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                protect=True,
-                custom_timeouts=pulumi.CustomTimeouts(create="6h", update="3h", delete="2h"),
-            ),
+            opts=pulumi.ResourceOptions(parent=self, protect=True, custom_timeouts=_TIMEOUTS),
         )

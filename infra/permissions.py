@@ -65,7 +65,12 @@ def _trust(account: str) -> str:
 def recovery_policy(settings: Settings, key_arns: Sequence[str]) -> str:
     """Return what recovery may do, at both sites and the witness, and nothing beyond."""
     arns = _Arns(settings)
-    return access.document(
+    return access.document(*_looks(), *_acts(arns), *_keeps(arns, key_arns))
+
+
+def _looks() -> list[access.Statement]:
+    """Allow reads that IAM cannot narrow or that say what is missing, and the claim."""
+    return [
         access.allow(
             [
                 "autoscaling:DescribeAutoScalingGroups",
@@ -79,51 +84,55 @@ def recovery_policy(settings: Settings, key_arns: Sequence[str]) -> str:
                 "rds:DescribeDBSnapshots",
                 "servicequotas:GetServiceQuota",
             ],
-            ["*"],  # reads that IAM cannot narrow, or that also say what is missing
+            ["*"],
         ),
         access.allow(
             ["cloudwatch:PutMetricData"],
             ["*"],
             {"StringEquals": {"cloudwatch:namespace": naming.SWITCH_NAMESPACE}},
         ),
-        access.allow(["rds:PromoteReadReplica"], arns.of_products("rds", "db:{name}-*")),
+    ]
+
+
+def _acts(arns: _Arns) -> list[access.Statement]:
+    """Allow what promotes, scales and refuses."""
+    databases = arns.of_products("rds", "db:{name}-*")
+    snapshots = arns.of_products("rds", "snapshot:{name}-*")
+    group = "autoScalingGroup:*:autoScalingGroupName/{name}"
+    balancing = "elasticloadbalancing"
+    return [
+        access.allow(["rds:PromoteReadReplica"], databases),
+        access.allow(["rds:CreateDBSnapshot"], [*databases, *snapshots]),
         access.allow(
-            ["rds:CreateDBSnapshot"],
-            [
-                *arns.of_products("rds", "db:{name}-*"),
-                *arns.of_products("rds", "snapshot:{name}-*"),
-            ],
-        ),
-        access.allow(
-            ["autoscaling:UpdateAutoScalingGroup"],
-            arns.of_products("autoscaling", "autoScalingGroup:*:autoScalingGroupName/{name}"),
+            ["autoscaling:UpdateAutoScalingGroup"], arns.of_products("autoscaling", group)
         ),
         access.allow(
             ["elasticloadbalancing:ModifyListener"],
-            arns.of_products("elasticloadbalancing", "listener/app/{name}/*"),
+            arns.of_products(balancing, "listener/app/{name}/*"),
         ),
         access.allow(
             ["elasticloadbalancing:ModifyRule"],
-            arns.of_products("elasticloadbalancing", "listener-rule/app/{name}/*"),
+            arns.of_products(balancing, "listener-rule/app/{name}/*"),
         ),
+    ]
+
+
+def _keeps(arns: _Arns, key_arns: Sequence[str]) -> list[access.Statement]:
+    """Allow leases, journals, the topology, secrets and messages."""
+    sites, files = arns.site_buckets(), arns.file_buckets()
+    topic = naming.alerts_topic(arns.settings.organisation)
+    return [
         access.allow(["dynamodb:GetItem", "dynamodb:PutItem"], arns.tables()),
-        access.allow(["s3:ListBucket"], [*arns.site_buckets(), *arns.file_buckets()]),
-        access.allow(
-            ["s3:GetObject"],
-            [f"{bucket}/*" for bucket in (*arns.site_buckets(), *arns.file_buckets())],
-        ),
-        access.allow(["s3:PutObject"], [f"{bucket}/*" for bucket in arns.site_buckets()]),
+        access.allow(["s3:ListBucket"], [*sites, *files]),
+        access.allow(["s3:GetObject"], [f"{bucket}/*" for bucket in (*sites, *files)]),
+        access.allow(["s3:PutObject"], [f"{bucket}/*" for bucket in sites]),
         access.allow(["kms:Decrypt", "kms:GenerateDataKey"], key_arns),
         access.allow(["secretsmanager:GetSecretValue"], arns.secrets()),
         access.allow(
-            ["ssm:GetParameter"],
-            arns.of_sites("ssm", f"parameter{naming.TOPOLOGY_PARAMETER}"),
+            ["ssm:GetParameter"], arns.of_sites("ssm", f"parameter{naming.TOPOLOGY_PARAMETER}")
         ),
-        access.allow(
-            ["sns:Publish"],
-            arns.of_sites("sns", naming.alerts_topic(settings.organisation)),
-        ),
-    )
+        access.allow(["sns:Publish"], arns.of_sites("sns", topic)),
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,18 +34,13 @@ def build(settings: Settings, placement: Placement) -> None:
     key = Key(f"{settings.organisation}-standby-{site.name}", settings.account, region.options())
     bucket = naming.site_bucket(settings.organisation, settings.account, site.region)
     own = Bucket(bucket, BucketArgs(bucket=bucket, key_arn=key.arn), region.options())
-    alerts = AlertsArgs(
-        topic=naming.alerts_topic(settings.organisation),
-        key_arn=key.arn,
-        contacts=settings.contacts,
-    )
     ground = _Ground(
         settings=settings,
         placement=placement,
         region=region,
         network=network,
         key=key,
-        topic_arn=Alerts(name, alerts, region.options()).topic_arn,
+        topic_arn=_alerts(name, settings, key, region).topic_arn,
         control=ControlFirewall(
             f"{name}-control", network.vpc_id, settings.https_port, region.options()
         ),
@@ -68,6 +63,15 @@ def build(settings: Settings, placement: Placement) -> None:
             "products": {product.name: _deploy(product, ground) for product in settings.products},
         },
     )
+
+
+def _alerts(name: str, settings: Settings, key: Key, region: Region) -> Alerts:
+    args = AlertsArgs(
+        topic=naming.alerts_topic(settings.organisation),
+        key_arn=key.arn,
+        contacts=settings.contacts,
+    )
+    return Alerts(name, args, region.options())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,28 +125,8 @@ def _deploy(product: Product, ground: _Ground) -> dict[str, Any]:
         product.name, placement.site, placement.generations[product.name]
     )
     database = _database(product, ground, identifier, firewall)
-    balancer = Balancer(
-        name,
-        BalancerArgs(
-            product=product.name,
-            site=placement.site,
-            domain=product.domain,
-            zone_id=ground.zone_id,
-            https_port=settings.https_port,
-            services=product.services,
-            vpc_id=ground.network.vpc_id,
-            subnet_ids=ground.network.subnet_ids["public"],
-            group_id=firewall.balancer_id,
-        ),
-        region.options(),
-    )
-    files, frontend = (
-        Bucket(bucket, BucketArgs(bucket=bucket, key_arn=ground.key.arn), region.options())
-        for bucket in (
-            naming.file_bucket(product.name, settings.account, region.name),
-            naming.frontend_bucket(product.name, settings.account, region.name),
-        )
-    )
+    balancer = _balancer(product, ground, firewall)
+    files, frontend = _buckets(product, ground)
     hosts = _hosts(product, ground, database, balancer, firewall)
     return {
         "database": identifier,
@@ -159,6 +143,38 @@ def _deploy(product: Product, ground: _Ground) -> dict[str, Any]:
         "frontend_bucket": frontend.bucket,
         "frontend_bucket_arn": frontend.arn,
     }
+
+
+def _balancer(product: Product, ground: _Ground, firewall: Firewall) -> Balancer:
+    site = ground.placement.site
+    return Balancer(
+        f"{product.name}-{site}",
+        BalancerArgs(
+            product=product.name,
+            site=site,
+            domain=product.domain,
+            zone_id=ground.zone_id,
+            https_port=ground.settings.https_port,
+            services=product.services,
+            vpc_id=ground.network.vpc_id,
+            subnet_ids=ground.network.subnet_ids["public"],
+            group_id=firewall.balancer_id,
+        ),
+        ground.region.options(),
+    )
+
+
+def _buckets(product: Product, ground: _Ground) -> tuple[Bucket, Bucket]:
+    """Make the buckets of the product's files and of its frontend."""
+    account, region = ground.settings.account, ground.region
+
+    def bucket(name: str) -> Bucket:
+        return Bucket(name, BucketArgs(bucket=name, key_arn=ground.key.arn), region.options())
+
+    return (
+        bucket(naming.file_bucket(product.name, account, region.name)),
+        bucket(naming.frontend_bucket(product.name, account, region.name)),
+    )
 
 
 def _database(product: Product, ground: _Ground, identifier: str, firewall: Firewall) -> Database:

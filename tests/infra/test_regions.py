@@ -35,9 +35,10 @@ def test_default_providers_are_disabled_in_every_stack() -> None:
         assert configuration(stack, {})["pulumi:disable-default-providers"] == '["aws"]'
 
 
-def test_the_active_site_names_its_peer_only_to_replicate_its_secrets() -> None:
-    lit = declare("primary")
-    named = {each.type for each in lit.custom if _names(each.inputs, "us-west-2")}
+def test_the_active_site_names_its_peer_only_to_replicate_its_secrets(
+    primary: Declaration,
+) -> None:
+    named = {each.type for each in primary.custom if _names(each.inputs, "us-west-2")}
     assert {"aws:secretsmanager/secret:Secret"} == named - {"aws:iam/rolePolicy:RolePolicy"}
 
 
