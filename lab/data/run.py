@@ -67,6 +67,7 @@ class Run:
             self.programs.give(path)
         arguments = ["--username=rdsadmin", f"--pwfile={secret}", "--auth=scram-sha-256"]
         arguments += ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+        arguments += ["--wal-segsize=4"]  # every copy of a data folder holds a whole segment
         if self.programs.major >= 17:  # noqa: PLR2004  # the first with the builtin provider
             arguments += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         data = attempt / "data"
