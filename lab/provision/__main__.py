@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,8 @@ _SIGNS = {
 def main(arguments: list[str] | None = None) -> int:
     """Return 0 when every stack is as declared, 1 when one failed, 2 for a wrong command."""
     options = _parser().parse_args(arguments)
+    # What a program leaves unawaited after a failure is no news.
+    warnings.filterwarnings("ignore", "coroutine 'Output", RuntimeWarning)
     try:
         run = Run(
             root=options.project.resolve(),

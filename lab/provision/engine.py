@@ -17,7 +17,7 @@ from lab.provision.errors import ProvisionError
 from lab.provision.resource import Place, Resource
 from lab.provision.rows.row import Change, Row
 from lab.provision.values import Properties, has_secret, plain, unknowns
-from lab.provision.world import World, token
+from lab.provision.world import World, token, translated
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -175,7 +175,8 @@ class Engine:
         The SDK lets only one error surface, and not always the first.
         """
         try:
-            yield
+            with translated():
+                yield
         except BaseException as error:
             error.add_note(" ".join(part for part in (type_token, name, position) if part))
             with self._lock:

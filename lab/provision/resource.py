@@ -11,7 +11,7 @@ from lab.provision.errors import ProvisionError
 from lab.provision.rows.row import Change, Row, Update
 from lab.provision.state import Entry
 from lab.provision.values import UNKNOWN, Properties, plain, recorded
-from lab.provision.world import Action, Step, World, token, translated
+from lab.provision.world import Action, Step, World, token
 
 if TYPE_CHECKING:
     from lab.provision.providers import Provider
@@ -116,15 +116,14 @@ class Resource:
             return self._previewed("create")
         planned = self._planned(outputs={})
         change = self._change(None)
-        with translated():
-            found = self._row.find(change) if pending else None
-            if pending is None:
-                self._world.state.record(planned)
-            made = change.of(found or self._row.create(change))
-            for each in self._row.updates:
-                if (each.at_creation or found) and each.properties & change.new.keys():
-                    made = self._apply(each, made)
-            outputs = self._read(made)
+        found = self._row.find(change) if pending else None
+        if pending is None:
+            self._world.state.record(planned)
+        made = change.of(found or self._row.create(change))
+        for each in self._row.updates:
+            if (each.at_creation or found) and each.properties & change.new.keys():
+                made = self._apply(each, made)
+        outputs = self._read(made)
         self._world.state.record(replace(planned, id=made.id, outputs=outputs, pending=False))
         self._report("adopt" if found else "create")
         return self._answer(made.id, outputs)
@@ -134,11 +133,10 @@ class Resource:
             self._report("update", found.changed)
             return self._answer(entry.id, {**entry.outputs, **self._known_changes(found)})
         change = self._change(entry, found)
-        with translated():
-            for each in self._row.updates:
-                if each.properties & found.changed:
-                    change = self._apply(each, change)
-            outputs = self._read(change)
+        for each in self._row.updates:
+            if each.properties & found.changed:
+                change = self._apply(each, change)
+        outputs = self._read(change)
         made = replace(self._planned(outputs=outputs), id=change.id, pending=False)
         self._world.state.record(made)
         self._report("update", found.changed)
