@@ -136,7 +136,8 @@ class _Loading:
             raise self._error(
                 command.line,
                 command.text,
-                "of psql's commands only those that pg_dump writes are taken; remove it",
+                "psql's commands are not run, save those that pg_dump writes; "
+                "run the file with psql elsewhere and dump that database with pg_dump",
             )
         if rules.connects(command.text):
             self._connect(command)

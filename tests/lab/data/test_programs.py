@@ -11,7 +11,10 @@ from lab.data import programs
 from lab.data.programs import BIN_VARIABLE, ProgramError, locate
 
 
-def test_the_wheel_s_programs_are_found_and_run(run_dir: Path) -> None:
+def test_the_wheel_s_programs_are_found_and_run(
+    monkeypatch: pytest.MonkeyPatch, run_dir: Path
+) -> None:
+    monkeypatch.delenv(BIN_VARIABLE, raising=False)
     found = locate(run_dir / "unused")
     assert found.major == 18
     assert "initdb" in found.run(found.command("initdb", "--version"))
@@ -21,6 +24,7 @@ def test_the_wheel_s_programs_are_found_and_run(run_dir: Path) -> None:
 def test_programs_in_a_folder_that_the_servers_user_cannot_enter_are_copied(
     monkeypatch: pytest.MonkeyPatch, run_dir: Path
 ) -> None:
+    monkeypatch.delenv(BIN_VARIABLE, raising=False)
     original = locate(run_dir / "unused").folder
     hidden = Path(tempfile.mkdtemp(dir="/tmp"))
     package = original.parent.parent
@@ -39,6 +43,17 @@ def test_programs_in_a_folder_that_the_servers_user_cannot_enter_are_copied(
 def test_a_folder_without_programs_is_named(monkeypatch: pytest.MonkeyPatch, run_dir: Path) -> None:
     monkeypatch.setenv(BIN_VARIABLE, str(run_dir))
     with pytest.raises(ProgramError, match=f"{run_dir} has no initdb, postgres"):
+        locate(run_dir / "unused")
+
+
+def test_a_server_too_old_is_refused(monkeypatch: pytest.MonkeyPatch, run_dir: Path) -> None:
+    old = run_dir / "old"
+    old.mkdir(mode=0o755)
+    for name in programs.NEEDED:
+        (old / name).write_text("#!/bin/sh\necho 'postgres (PostgreSQL) 14.13'\n")
+        (old / name).chmod(0o755)
+    monkeypatch.setenv(BIN_VARIABLE, str(old))
+    with pytest.raises(ProgramError, match="is PostgreSQL 14; the lab needs 15 or newer"):
         locate(run_dir / "unused")
 
 
