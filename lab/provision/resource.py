@@ -46,8 +46,10 @@ class Resource:
     def settle(self) -> Answer:
         """Create, adopt, update or leave the resource, and answer what is known of it."""
         entry = self._entry
-        if entry is None or entry.pending:
-            return self._create(entry)
+        if entry and entry.pending:
+            entry = None if self._world.preview else self._adopt(entry)
+        if entry is None:
+            return self._create()
         found = self._difference(entry)
         if refusal := self._row.refuse(self._change(entry, found)):
             raise ProvisionError(refusal)
@@ -111,22 +113,38 @@ class Resource:
             taken=self._world.state.ids(self._row.type),
         )
 
-    def _create(self, pending: Entry | None) -> Answer:
+    def _create(self) -> Answer:
         if self._world.preview:
             return self._previewed("create")
         planned = self._planned(outputs={})
+        self._world.state.record(planned)
         change = self._change(None)
-        found = self._row.find(change) if pending else None
-        if pending is None:
-            self._world.state.record(planned)
-        made = change.of(found or self._row.create(change))
-        for each in self._row.updates:
-            if (each.at_creation or found) and each.properties & change.new.keys():
-                made = self._apply(each, made)
-        outputs = self._read(made)
+        made, outputs = self._completed(change.of(self._row.create(change)))
         self._world.state.record(replace(planned, id=made.id, outputs=outputs, pending=False))
-        self._report("adopt" if found else "create")
+        self._report("create")
         return self._answer(made.id, outputs)
+
+    def _adopt(self, pending: Entry) -> Entry | None:
+        """Return the entry of what an interrupted creation has made; None: it made nothing.
+
+        It is completed as it was planned; what the program has changed since is an update.
+        """
+        change = replace(self._change(None), new=pending.inputs)
+        id_ = self._world.claims.find(self._row, change)
+        if id_ is None:
+            return None
+        made, outputs = self._completed(self._change(None).of(id_))
+        adopted = replace(pending, id=made.id, outputs=outputs, pending=False)
+        self._world.state.record(adopted)
+        self._report("adopt")
+        return adopted
+
+    def _completed(self, change: Change) -> tuple[Change, Properties]:
+        """Set what creating does not cover, and read what AWS knows now."""
+        for update in self._row.updates:
+            if update.at_creation and update.properties & change.new.keys():
+                change = self._apply(update, change)
+        return change, self._read(change)
 
     def _update(self, entry: Entry, found: Difference) -> Answer:
         if self._world.preview:

@@ -135,13 +135,17 @@ def _provision(  # noqa: PLR0917
 
 def _run(project: Project, deployment: sdk.Deployment, engine: Engine) -> None:
     """Run the program; raise StackFailedError with every error that was met."""
+    met: BaseException | None = None
     try:
         with _inside(project.program):
             sdk.run(lambda: _program(project.program), deployment, engine)
-    except Exception as error:
-        raise StackFailedError(deployment.stack, engine.errors or [error]) from error
-    if engine.errors:
-        raise StackFailedError(deployment.stack, engine.errors)
+    except Exception as error:  # noqa: BLE001 - a program may raise anything; it is raised again below
+        met = error
+    causes = engine.errors or ([met] if met else [])
+    if causes:
+        # What is refused needs no traceback; a bug keeps its own.
+        expected = all(isinstance(cause, ProvisionError) for cause in causes)
+        raise StackFailedError(deployment.stack, causes) from (None if expected else met)
 
 
 def _program(folder: Path) -> None:

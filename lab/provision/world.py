@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from lab.provision.clients import Clients
     from lab.provision.providers import Provider
-    from lab.provision.rows.row import Row
+    from lab.provision.rows.row import Change, Row
     from lab.provision.sdk import Invocation
     from lab.provision.state import State
     from lab.provision.values import Properties
@@ -45,6 +46,23 @@ class References(Protocol):
         ...
 
 
+class Claims:
+    """What was found again after a crash, so that of two alike each resource gets its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ids: dict[str, set[str]] = {}
+
+    def find(self, row: Row, change: Change) -> str | None:
+        """Return the id of what an interrupted creation has made, once."""
+        with self._lock:
+            claimed = self._ids.setdefault(row.type, set())
+            found = row.find(replace(change, taken=change.taken | claimed))
+            if found:
+                claimed.add(found)
+            return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What an engine works with."""
@@ -57,6 +75,7 @@ class World:
     invoke: Callable[[Invocation, Provider, Clients], Properties]
     report: Callable[[Step], None]
     preview: bool = False
+    claims: Claims = field(default_factory=Claims)
 
 
 def token(urn: str) -> str:

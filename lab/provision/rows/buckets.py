@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.provision.rows import tags
+from lab.provision.rows.objects import delete_versions
 from lab.provision.rows.row import Change, Naming, Row, pascal_all, props, update
 
 if TYPE_CHECKING:
@@ -57,12 +58,7 @@ def _find_bucket(change: Change) -> str | None:
 
 def _delete_bucket(change: Change) -> None:
     if change.new.get("forceDestroy"):
-        pages = change.aws.get_paginator("list_object_versions").paginate(Bucket=change.id)
-        for page in pages:
-            for found in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-                change.aws.delete_object(
-                    Bucket=change.id, Key=found["Key"], VersionId=found["VersionId"]
-                )
+        delete_versions(change.aws, change.id)
     change.aws.delete_bucket(Bucket=change.id)
 
 
@@ -105,7 +101,7 @@ def _setting(
         type=f"aws:s3/{lower}:{name}",
         service="s3",
         source=f"internal/service/s3/{source}.go",
-        replace=props("bucket expectedBucketOwner"),
+        replace=props("bucket"),
         local=props(local),
         updates=(update(properties, apply),),
         create=apply,

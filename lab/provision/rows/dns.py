@@ -70,7 +70,7 @@ def _create_record(change: Change) -> str:
 def _update_record(change: Change) -> str:
     """Change the record in place; under another type or identifier it is another record to AWS."""
     record = _record(change)
-    before = _live(replace(change, new=change.old))
+    before = _live(replace(change, new=change.old)) if change.old else None
     if before and change.changed & {"setIdentifier", "type"}:
         _submit(change, ("DELETE", before), ("CREATE", record))
     else:

@@ -62,6 +62,19 @@ def _read_object(change: Change) -> Properties | None:
     }
 
 
+def delete_versions(aws: Any, bucket: str, key: str = "") -> None:
+    """Delete every version and delete marker of an object, or of all objects of a bucket."""
+    for page in aws.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=key):
+        for found in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+            if key in {"", found["Key"]}:
+                aws.delete_object(Bucket=bucket, Key=found["Key"], VersionId=found["VersionId"])
+
+
+def _delete_object(change: Change) -> None:
+    """Delete the object with all its versions, as the provider does."""
+    delete_versions(change.aws, change.new["bucket"], change.new["key"])
+
+
 OBJECT = Row(
     type="aws:s3/bucketObjectv2:BucketObjectv2",
     service="s3",
@@ -76,7 +89,7 @@ OBJECT = Row(
     ),
     create=_put_object,
     read=_read_object,
-    delete=lambda c: c.aws.delete_object(**c.pick("bucket", "key")),
+    delete=_delete_object,
     find=lambda c: f"{c.new['bucket']}/{c.new['key']}" if _head(c) else None,
 )
 

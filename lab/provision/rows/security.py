@@ -28,10 +28,9 @@ def _create_group(change: Change) -> str:
 def _without_default_egress(change: Change) -> None:
     """Revoke AWS's allow-all egress rule, as the provider does for every new group."""
     group = change.aws.describe_security_groups(GroupIds=[change.id])["SecurityGroups"][0]
-    if group["IpPermissionsEgress"]:
-        change.aws.revoke_security_group_egress(
-            GroupId=change.id, IpPermissions=group["IpPermissionsEgress"]
-        )
+    default = [rule for rule in group["IpPermissionsEgress"] if rule["IpProtocol"] == "-1"]
+    if default:
+        change.aws.revoke_security_group_egress(GroupId=change.id, IpPermissions=default)
 
 
 def _read_group(change: Change) -> Properties | None:
