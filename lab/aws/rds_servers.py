@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
+from lab.data.programs import ProgramError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -74,7 +76,7 @@ class Servers:
         self._postgres = postgres
         self._databases: dict[str, Database] = {}
         self._links = (f"{links}.{number}" for number in itertools.count(1))
-        self._failures = (postgres.ServerError, psycopg2.Error, OSError)
+        self._failures = (postgres.ServerError, ProgramError, psycopg2.Error, OSError)
         self._abandoned_slots: list[tuple[Database, str]] = []
         context.died.append(self._kill)
         context.healed.append(self._heal)
@@ -172,7 +174,7 @@ class Servers:
                     slot=database.slot,
                     parameters=parameters,
                 )
-            except self._postgres.ServerError:
+            except (self._postgres.ServerError, ProgramError):
                 if time.monotonic() > deadline or not self._context.is_alive(database.region):
                     raise
                 time.sleep(_RETRY_SECONDS)

@@ -113,11 +113,17 @@ def check_region(call: Call, _environ: WSGIEnvironment, _body: bytes) -> Refusal
 
 def check_expiry(call: Call, environ: WSGIEnvironment, _body: bytes) -> Refusal | None:
     """Refuse a presigned URL whose time is over."""
-    query = parse_qs(environ.get("QUERY_STRING", ""))
-    if call.service != "s3" or "X-Amz-Expires" not in query:
+    query = {name: values[0] for name, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+    if call.service != "s3":
         return None
-    signed = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    if time.time() <= signed.timestamp() + int(query["X-Amz-Expires"][0]):
+    if "X-Amz-Expires" in query:
+        signed = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        end = signed.timestamp() + int(query["X-Amz-Expires"])
+    elif "Expires" in query and "Signature" in query:
+        end = float(query["Expires"])
+    else:
+        return None
+    if time.time() <= end:
         return None
     return Refusal(code="AccessDenied", message="Request has expired", status=403)
 
