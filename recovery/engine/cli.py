@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from recovery.engine.errors import BUG, REFUSED, OutsideError, RecoveryError
 
@@ -70,5 +71,5 @@ def main(command: Callable[[], int]) -> None:
 
 
 def _tell(message: str, code: int) -> int:
-    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)  # noqa: PTH119
+    print(f"recovery.{Path(sys.argv[0]).stem}: {message}", file=sys.stderr)
     return code
