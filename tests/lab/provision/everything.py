@@ -1,6 +1,8 @@
 """A program with one of nearly every resource type, for plain moto."""
 
-EVERYTHING = '''
+import json
+
+EVERYTHING = """
 import json
 
 own = {"Name": "shop"}
@@ -122,7 +124,7 @@ listener = aws.lb.Listener(
     certificate_arn=valid.certificate_arn,
     default_actions=[{
         "type": "fixed-response",
-        "fixed_response": {"content_type": "text/plain", "message_body": "no", "status_code": "404"},
+        "fixed_response": {"content_type": "text/plain", "status_code": "404"},
     }],
     opts=here,
 )
@@ -323,7 +325,7 @@ pulumi.export("address", database.address)
 pulumi.export("balancer", balancer.dns_name)
 pulumi.export("main", vpc.main_route_table_id)
 pulumi.export("group", hosts.name)
-'''
+"""
 
 NOT_IN_MOTO = frozenset(
     {
@@ -341,10 +343,11 @@ def everything(clients) -> str:
         Name="shop.example", CallerReference="shop"
     )["HostedZone"]["Id"]
     images = clients("ec2", "eu-west-1").describe_images(Owners=["amazon"])["Images"]
-    policy = clients("iam", "eu-west-1").create_policy(
-        PolicyName="shop",
-        PolicyDocument='{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}',
-    )["Policy"]["Arn"]
+    statement = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    policy = clients("iam", "eu-west-1").create_policy(PolicyName="shop", PolicyDocument=document)[
+        "Policy"
+    ]["Arn"]
     return (
         EVERYTHING.replace("ZONE_ID", repr(zone.rpartition("/")[2]))
         .replace("IMAGE", repr(images[0]["ImageId"]))

@@ -192,9 +192,7 @@ def test_an_unknown_property_is_an_error_that_names_its_place(shop):
 
 def test_an_unknown_function_is_an_error(shop):
     with pytest.raises(StackFailedError, match=r"aws:index/getIpRanges:getIpRanges"):
-        shop.up(
-            'aws.get_ip_ranges(services=["s3"], opts=pulumi.InvokeOptions(provider=provider))'
-        )
+        shop.up('aws.get_ip_ranges(services=["s3"], opts=pulumi.InvokeOptions(provider=provider))')
 
 
 def test_a_default_provider_is_refused_where_it_is_disabled(shop):

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pulumi
 import pulumi_aws
@@ -10,21 +8,18 @@ import pytest
 from pulumi import _types
 
 from lab.provision.rows import ROWS
-
-_spec = importlib.util.spec_from_file_location("everything", Path(__file__).with_name("everything.py"))
-data = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(data)
+from tests.lab.provision.everything import NOT_IN_MOTO, everything
 
 
 @pytest.fixture
 def program(shop):
-    return data.everything(shop.clients)
+    return everything(shop.clients)
 
 
 def test_every_row_makes_something_real_and_a_second_run_changes_nothing(shop, program, actions):
     first = shop.up(program)
     made = {step.type for step in first.steps}
-    assert made == set(ROWS) - data.NOT_IN_MOTO
+    assert made == set(ROWS) - NOT_IN_MOTO
     second = shop.up()
     assert actions(second) == []
     assert second.outputs == first.outputs
@@ -70,7 +65,9 @@ def classes():
         yield type_token, getattr(getattr(pulumi_aws, package), name.partition(":")[2])
 
 
-@pytest.mark.parametrize(("type_token", "resource"), list(classes()), ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(
+    ("type_token", "resource"), list(classes()), ids=lambda value: str(value)[:60]
+)
 def test_a_row_knows_only_properties_that_the_type_has(type_token, resource):
     assert issubclass(resource, pulumi.CustomResource)
     names = set(_types.resource_pulumi_to_py_names(resource))

@@ -25,7 +25,7 @@ def test_a_write_only_value_reaches_aws_and_is_kept_nowhere(shop):
     value = aws.get_secret_value(SecretId="shop/database")["SecretString"]
     assert value.startswith("made of ")
     assert value not in shop.state()
-    assert "secretStringWo\"" not in shop.state()
+    assert '"secretStringWo"' not in shop.state()
 
 
 def test_another_random_password_in_the_next_run_is_no_change(shop, actions):
