@@ -39,8 +39,15 @@ def main() -> int:
 
 
 def _up(given: argparse.Namespace) -> int:
+    if given.empty and (given.customers or given.load):
+        return _fail("--empty has no products: it goes with neither --customers nor --load", 2)
     lab = launch.start(
-        launch.Wanted(speed=given.speed, customers=given.customers, loads=_loads(given.load)),
+        launch.Wanted(
+            speed=given.speed,
+            customers=given.customers,
+            loads=_loads(given.load),
+            empty=given.empty,
+        ),
         _Progress(),
     )
     print(f'the lab runs in {lab.run_dir}; next: eval "$(python -m lab env)"')
@@ -162,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start a lab, and leave it running")
     up.set_defaults(run=_up)
     up.add_argument("--customers", type=int, default=0, metavar="N", help="customers per product")
+    up.add_argument("--empty", action="store_true", help="AWS alone: no stacks, no products")
     story = commands.add_parser(
         "failover", help="start a lab, lose a region under load, recover, report, end the lab"
     )

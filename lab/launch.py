@@ -39,6 +39,8 @@ class Wanted:
     speed: float = DEFAULT_SPEED
     customers: int = 0
     loads: tuple[str, ...] = ()
+    empty: bool = False
+    """AWS, the network and the resolver only: no stacks, no products."""
     bound: bool = False
     """End the lab with this process, however that ends; else it stays until `stop`."""
 
@@ -126,6 +128,7 @@ def _supervise(wanted: Wanted, run_dir: Path, state_file: Path) -> subprocess.Po
                 *("--customers", str(wanted.customers), "--zone", around.zone),
                 *(f"--region={region}" for region in around.regions),
                 *(f"--load={load}" for load in wanted.loads),
+                *(["--empty"] if wanted.empty else []),
                 *(["--bound"] if wanted.bound else []),
             ],
             stdin=subprocess.DEVNULL,

@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--customers", type=int, required=True, help="per product")
     parser.add_argument("--zone", required=True, help="hosted zone that is there beforehand")
     parser.add_argument("--region", action="append", required=True)
+    parser.add_argument("--empty", action="store_true", help="prepare nothing")
     parser.add_argument("--load", action="append", default=[], metavar="PRODUCT=FILE")
     given = parser.parse_args()
     order = Order(
@@ -55,11 +56,12 @@ def main() -> None:
         speed=given.speed,
         customers=given.customers,
         surroundings=("--zone", given.zone, *(f"--region={each}" for each in given.region)),
+        empty=given.empty,
         loads=tuple(given.load),
     )
-    with contextlib.closing(hold_lock()):
+    with contextlib.closing(hold_lock()) as lock:
         os.chdir(order.run_dir)
-        asyncio.run(_keep(order))
+        asyncio.run(_keep(order, lock))
 
 
 def hold_lock() -> socket.socket:
@@ -69,7 +71,8 @@ def hold_lock() -> socket.socket:
     """
     lock = socket.socket(socket.AF_UNIX)
     lock.bind(LOCK)
-    lock.listen(1)
+    lock.setblocking(False)
+    lock.listen()
     return lock
 
 
@@ -96,10 +99,17 @@ class Order:
     customers: int
     surroundings: tuple[str, ...]
     """Arguments for AWS: the zone and the regions that exist before the stacks do."""
+    empty: bool
+    """AWS, the network and the resolver, with nothing in them."""
     loads: tuple[str, ...]
 
 
-async def _keep(order: Order) -> None:
+async def _keep(order: Order, lock: socket.socket) -> None:
+    def let_go() -> None:
+        """End a knock: a queue that is full would make the next one wait for ever."""
+        lock.accept()[0].close()
+
+    asyncio.get_running_loop().add_reader(lock, let_go)
     await Supervisor(order).keep()
 
 
@@ -114,6 +124,7 @@ class Supervisor:
         self._order = order
         self._ready = False
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._watching: list[asyncio.Task[int]] = []
         self._logs = order.run_dir / "logs"
         self._over: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Done when the lab is to end: with the reason, empty when somebody asked for it."""
@@ -143,7 +154,8 @@ class Supervisor:
         self._save()
         await self._aws_answers()
         self._say("AWS, the network and the resolver run")
-        await self._finish("prepare", *here, *(f"--load={load}" for load in order.loads))
+        if not order.empty:
+            await self._finish("prepare", *here, *(f"--load={load}" for load in order.loads))
         if order.customers:
             await self._spawn("customers", *here, "--each", str(order.customers))
         self._ready = True
@@ -155,7 +167,8 @@ class Supervisor:
         """Start a process that the lab cannot do without: when it ends, so does the lab."""
         process = await self._launch(name, *arguments)
         watching = asyncio.create_task(process.wait())
-        watching.add_done_callback(lambda done: self._end(self._obituary(name, done.result())))
+        watching.add_done_callback(lambda done: self._mourn(name, done.result()))
+        self._watching.append(watching)
 
     async def _finish(self, name: str, *arguments: str) -> None:
         """Run a process until it has done its work, passing on what it says."""
@@ -213,6 +226,11 @@ class Supervisor:
     def _end(self, reason: str) -> None:
         if not self._over.done():
             self._over.set_result(reason)
+
+    def _mourn(self, name: str, status: int) -> None:
+        """End with a process, unless it is the customers who have had enough."""
+        if (name, status) != ("customers", 0):
+            self._end(self._obituary(name, status))
 
     def _obituary(self, name: str, status: int) -> str:
         if status < 0:
