@@ -6,6 +6,7 @@ A lab belongs to the directory in which it was started; a machine runs one at a 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 import time
@@ -36,6 +37,9 @@ def main() -> int:
         return _fail(str(error), 1)
     except KeyboardInterrupt:
         return _fail("interrupted; nothing of the lab is left", _INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _up(given: argparse.Namespace) -> int:

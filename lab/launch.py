@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_SPEED = 100.0
+_LOG = "supervisor.log"
 
 
 class NoLabError(Exception):
@@ -63,7 +64,7 @@ def start(wanted: Wanted, said: Callable[[str], None]) -> state.State:
         _make_authority(run_dir)
         process = _supervise(wanted, run_dir, state_file)
         try:
-            _follow(process, said)
+            _follow(process, said, run_dir / "logs" / _LOG)
         except KeyboardInterrupt:
             process.terminate()
             process.wait()
@@ -119,7 +120,7 @@ def _make_authority(run_dir: Path) -> None:
 def _supervise(wanted: Wanted, run_dir: Path, state_file: Path) -> subprocess.Popen[bytes]:
     around = configuration.surroundings()
     (run_dir / "logs").mkdir()
-    with (run_dir / "logs" / "supervisor.log").open("wb") as log:
+    with (run_dir / "logs" / _LOG).open("wb") as log:
         return subprocess.Popen(
             [
                 *(sys.executable, "-m", "lab.supervisor"),
@@ -138,7 +139,7 @@ def _supervise(wanted: Wanted, run_dir: Path, state_file: Path) -> subprocess.Po
         )
 
 
-def _follow(process: subprocess.Popen[bytes], said: Callable[[str], None]) -> None:
+def _follow(process: subprocess.Popen[bytes], said: Callable[[str], None], log: Path) -> None:
     """Return when the supervisor says that the lab is ready; raise StartFailedError otherwise."""
     assert process.stdout is not None
     for line in process.stdout:
@@ -154,5 +155,6 @@ def _follow(process: subprocess.Popen[bytes], said: Callable[[str], None]) -> No
                 msg = f"the supervisor said {unknown}"
                 raise StartFailedError(msg)
     status = process.wait()
-    msg = f"the supervisor ended with {status} before the lab was ready"
+    last = log.read_text().strip().rpartition("\n")[2] if log.exists() else "its log is gone"
+    msg = f"the supervisor ended with {status} before the lab was ready: {last}"
     raise StartFailedError(msg)
