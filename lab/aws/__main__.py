@@ -8,10 +8,14 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab.aws import lean
 from lab.aws.context import ACCOUNT, Context
 from lab.durations import Pace
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 ADDRESS, PORT = "127.0.53.1", 4566
 LINKS = "127.0.54"
@@ -42,9 +46,13 @@ def main() -> int:
             hosts=options.hosts,
         ),
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _leave)
     server.serve_forever()
     return 0
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def _options() -> argparse.Namespace:

@@ -1,6 +1,8 @@
 """Alarms that evaluate and act, as CloudWatch does once a period has ended."""
 
+# moto and the documents of AWS are untyped.
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import time

@@ -11,6 +11,7 @@ from lab.aws import (
     cloudwatch,
     ec2,
     elbv2,
+    health_checks,
     hosts,
     iam,
     keepers,
@@ -25,8 +26,8 @@ from lab.aws import (
     s3,
     s3_replication,
     seed,
-    volumes,
 )
+from lab.aws.activities import Activities
 from lab.aws.alarms import Alarms
 from lab.aws.control import Control
 from lab.aws.faults import FaultPlane
@@ -68,26 +69,28 @@ def build(context: Context, options: Options) -> Server:
     health: dict[str, dict[str, str]] = {}
     faults, record, limits = FaultPlane(), Record(), quotas.Quotas()
     servers = Servers(context, postgres.load(options.postgres), options.links)
+    activities = Activities()
     fleet = hosts.Hosts(
         context=context,
         launcher=hosts.load(options.hosts),
         environment=_host_environment(context, options),
         quotas=limits,
         health=health,
+        activities=activities,
     )
     metrics = cloudwatch.Metrics()
-    checks = route53.HealthChecks(context, metrics)
+    checks = health_checks.HealthChecks(context, metrics)
     world = World(context, servers, checks.states)
 
     rds.install(servers)
     rds_snapshots.install(context, servers)
     rds_backups.install()
     quotas.install(limits)
-    autoscaling.install(fleet)
-    volumes.install()
+    autoscaling.install(fleet, activities)
     elbv2.install(context, health)
     cloudwatch.install(metrics)
-    route53.install(checks)
+    route53.install()
+    health_checks.install(checks)
     ec2.install()
     iam.install()
     keepers.install()

@@ -10,46 +10,63 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from moto.autoscaling import models
+from moto.autoscaling import models, responses
+from moto.core.responses import ActionResult
 from moto.elbv2.exceptions import TargetGroupNotFoundError
 
 from lab.aws.errors import RefusedError
+from lab.aws.patch import replace, wrap
 
 if TYPE_CHECKING:
     from moto.autoscaling.models import AutoScalingBackend, FakeAutoScalingGroup, InstanceState
     from moto.autoscaling.responses import AutoScalingResponse
 
+    from lab.aws.activities import Activities
     from lab.aws.hosts import Hosts
 
 _LIVES = frozenset({"Pending", "InService"})
 
 
-def install(hosts: Hosts) -> None:
+def install(hosts: Hosts, activities: Activities) -> None:
     """Put the lab's scaling in place of moto's."""
-    backend: Any = models.AutoScalingBackend
-    group: Any = models.FakeAutoScalingGroup
-    create = backend.create_auto_scaling_group
-    update = backend.update_auto_scaling_group
-    set_capacity = backend.set_desired_capacity
+    scaling = _Scaling(hosts, activities)
+    backend, group = models.AutoScalingBackend, models.FakeAutoScalingGroup
+    wrap(backend, "create_auto_scaling_group", scaling.create)
+    wrap(backend, "update_auto_scaling_group", scaling.update)
+    wrap(backend, "set_desired_capacity", scaling.set_desired)
+    wrap(backend, "delete_auto_scaling_group", scaling.delete)
+    replace(backend, "update_attached_target_groups", register_targets)
+    replace(backend, "notify_terminate_instances", scaling.notice_terminated)
+    replace(group, "set_desired_capacity", scaling.scale)
+    replace(group, "active_instances", lives)
+    replace(responses.AutoScalingResponse, "describe_scaling_activities", scaling.activities)
 
-    def create_group(self: AutoScalingBackend, **wanted: Any) -> FakeAutoScalingGroup:
-        if wanted["name"] in self.autoscaling_groups:
+
+class _Scaling:
+    """The operations on groups, with what AWS refuses of them."""
+
+    def __init__(self, hosts: Hosts, activities: Activities) -> None:
+        self._hosts = hosts
+        self._activities = activities
+
+    def create(self, original: Any, backend: AutoScalingBackend, **wanted: Any) -> Any:
+        if wanted["name"] in backend.autoscaling_groups:
             msg = "AutoScalingGroup by this name already exists - A group with the name "
             raise RefusedError("AlreadyExists", f"{msg}{wanted['name']} already exists")
         smallest, largest = int(wanted["min_size"] or 0), int(wanted["max_size"] or 0)
         desired = wanted.get("desired_capacity")
         _check_sizes(smallest, largest, smallest if desired is None else int(desired))
-        _check_target_groups(self, wanted.get("target_group_arns") or [])
-        made = create(self, **wanted)
+        _check_target_groups(backend, wanted.get("target_group_arns") or [])
+        made = original(backend, **wanted)
         try:
-            hosts.check_image(self.region_name, made.image_id)
+            self._hosts.check_image(backend.region_name, made.image_id)
         except RefusedError:
-            self.autoscaling_groups.pop(made.name, None)
+            backend.autoscaling_groups.pop(made.name, None)
             raise
         return made
 
-    def update_group(self: AutoScalingBackend, **wanted: Any) -> FakeAutoScalingGroup:
-        found = _existing(self, wanted["name"])
+    def update(self, original: Any, backend: AutoScalingBackend, **wanted: Any) -> Any:
+        found = _existing(backend, wanted["name"])
         smallest = _given(wanted.get("min_size"), found.min_size)
         largest = _given(wanted.get("max_size"), found.max_size)
         desired = wanted.get("desired_capacity")
@@ -57,34 +74,38 @@ def install(hosts: Hosts) -> None:
             desired = max(smallest, min(largest, found.desired_capacity or 0))
             wanted["desired_capacity"] = desired
         _check_sizes(smallest, largest, _given(desired, found.desired_capacity))
-        return update(self, **wanted)
+        return original(backend, **wanted)
 
-    def set_desired(self: AutoScalingBackend, group_name: str, desired_capacity: int) -> None:
-        found = _existing(self, group_name)
-        if desired_capacity > (found.max_size or 0):
-            msg = f"New SetDesiredCapacity value {desired_capacity} is above max value "
-            msg += f"{found.max_size} for the AutoScalingGroup."
+    def set_desired(
+        self, original: Any, backend: AutoScalingBackend, name: str, desired: int
+    ) -> None:
+        found = _existing(backend, name)
+        msg = f"New SetDesiredCapacity value {desired} is "
+        if desired > (found.max_size or 0):
+            msg += f"above max value {found.max_size} for the AutoScalingGroup."
             raise RefusedError("ValidationError", msg)
-        if desired_capacity < (found.min_size or 0):
-            msg = f"New SetDesiredCapacity value {desired_capacity} is below min value "
-            msg += f"{found.min_size} for the AutoScalingGroup."
+        if desired < (found.min_size or 0):
+            msg += f"below min value {found.min_size} for the AutoScalingGroup."
             raise RefusedError("ValidationError", msg)
-        set_capacity(self, group_name, desired_capacity)
+        original(backend, name, desired)
 
-    def scale(self: FakeAutoScalingGroup, new_capacity: int | None) -> None:
-        self.desired_capacity = self.min_size if new_capacity is None else new_capacity
-        hosts.converge(self)
+    def delete(self, original: Any, backend: AutoScalingBackend, name: str) -> None:
+        group = _existing(backend, name)
+        group.min_size, group.desired_capacity = 0, 0
+        self._hosts.converge(group)
+        group.target_group_arns = []
+        original(backend, name)
 
-    backend.create_auto_scaling_group = create_group
-    backend.update_auto_scaling_group = update_group
-    backend.set_desired_capacity = set_desired
-    backend.delete_auto_scaling_group = _delete_with(hosts, backend.delete_auto_scaling_group)
-    backend.update_attached_target_groups = register_targets
-    backend.notify_terminate_instances = _notify_with(hosts)
-    group.set_desired_capacity = scale
-    group.active_instances = lives
-    responses: Any = __import__("moto.autoscaling.responses", fromlist=["AutoScalingResponse"])
-    responses.AutoScalingResponse.describe_scaling_activities = _activities_with(hosts)
+    def scale(self, group: FakeAutoScalingGroup, capacity: int | None) -> None:
+        group.desired_capacity = group.min_size if capacity is None else capacity
+        self._hosts.converge(group)
+
+    def notice_terminated(self, backend: AutoScalingBackend, instance_ids: list[str]) -> None:
+        self._hosts.bury(backend.region_name, instance_ids)
+
+    def activities(self, response: AutoScalingResponse) -> ActionResult:
+        name = response._get_param("AutoScalingGroupName")
+        return ActionResult({"Activities": self._activities.listed(response.region, name)})
 
 
 def lives(group: FakeAutoScalingGroup) -> list[InstanceState]:
@@ -160,31 +181,3 @@ def _check_target_groups(backend: AutoScalingBackend, arns: list[str]) -> None:
     except TargetGroupNotFoundError as error:
         msg = f"Provided Target Groups may not be valid: {arns}"
         raise RefusedError("ValidationError", msg) from error
-
-
-def _delete_with(hosts: Hosts, original: Any) -> Any:
-    def delete(self: AutoScalingBackend, group_name: str) -> None:
-        group = _existing(self, group_name)
-        group.min_size, group.desired_capacity = 0, 0
-        hosts.converge(group)
-        group.target_group_arns = []
-        original(self, group_name)
-
-    return delete
-
-
-def _notify_with(hosts: Hosts) -> Any:
-    def notify(self: AutoScalingBackend, instance_ids: list[str]) -> None:
-        hosts.bury(self.region_name, instance_ids)
-
-    return notify
-
-
-def _activities_with(hosts: Hosts) -> Any:
-    from moto.core.responses import ActionResult  # noqa: PLC0415 - only needed here
-
-    def describe(self: AutoScalingResponse) -> Any:
-        name = self._get_param("AutoScalingGroupName")
-        return ActionResult({"Activities": hosts.activities(self.region, name)})
-
-    return describe

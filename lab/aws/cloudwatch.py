@@ -1,6 +1,8 @@
 """CloudWatch's calls on the lab's metric streams, and the alarms that AWS would refuse."""
 
+# moto and the documents of AWS are untyped.
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
@@ -38,13 +40,11 @@ def install(metrics: Metrics) -> None:
         self: CloudWatchBackend,
         namespace: str,
         metric_name: str,
-        start_time: datetime,
-        end_time: datetime,
-        period: int,
-        stats: list[str],
+        *rest: Any,
         dimensions: list[dict[str, str]],
-        unit: str | None = None,  # noqa: ARG001 - moto's signature
+        **_: Any,
     ) -> list[dict[str, Any]]:
+        start_time, end_time, period, stats = rest
         _check_period(period)
         name = _name(self.region_name, namespace, metric_name, {"Dimensions": dimensions})
         return [

@@ -130,6 +130,7 @@ class Context:
     def _guarded(self, name: str, act: Callable[[], None]) -> None:
         try:
             act()
-        except Exception as error:  # noqa: BLE001 - the top of a thread: logged, and shown by /_lab/ready
+        # The top of a thread, as cli.main is of a process: logged, and shown by /_lab/ready.
+        except Exception as error:
             logger.exception("%s failed", name)
             self.failures.append(f"{name}: {type(error).__name__}: {error}")

@@ -10,12 +10,13 @@ from moto.elbv2 import models
 from moto.elbv2.models import FakeHealthStatus
 
 from lab.aws.errors import RefusedError
+from lab.aws.patch import replace, wrap
 from lab.durations import DURATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from moto.elbv2.models import ELBv2Backend, FakeLoadBalancer, FakeTargetGroup
+    from moto.elbv2.models import ELBv2Backend, FakeTargetGroup
 
     from lab.aws.context import Context
 
@@ -33,53 +34,47 @@ _TWO = 2
 
 def install(context: Context, health: Mapping[str, dict[str, str]]) -> None:
     """Put the lab's rules and health in place of moto's."""
-    backend: Any = models.ELBv2Backend
-    create = backend.create_load_balancer
-    delete = backend.delete_load_balancer
-    plain_health = models.FakeTargetGroup.health_for
 
-    def create_load_balancer(self: ELBv2Backend, *arguments: Any, **named: Any) -> FakeLoadBalancer:
-        made = create(self, *arguments, **named)
+    def create(original: Any, backend: ELBv2Backend, *arguments: Any, **named: Any) -> Any:
+        made = original(backend, *arguments, **named)
         zones = {subnet.availability_zone for subnet in made.subnets}
         if made.type == "application" and len(zones) < _TWO:
-            del self.load_balancers[made.arn]
+            del backend.load_balancers[made.arn]
             msg = "At least two subnets in two different Availability Zones must be specified"
             raise RefusedError("ValidationError", msg)
-        made.canonical_hosted_zone_id = _ZONES.get(self.region_name, "Z2P70J7EXAMPLE")
+        made.canonical_hosted_zone_id = _ZONES.get(backend.region_name, "Z2P70J7EXAMPLE")
         seconds = context.pace.compress(DURATIONS["elbv2:provision"].seconds)
         context.pace.note(
-            "elbv2:provision", resource=made.name, region=self.region_name, lab_seconds=seconds
+            "elbv2:provision", resource=made.name, region=backend.region_name, lab_seconds=seconds
         )
-        made.lab_active_at = _now() + seconds
+        made.lab_active_at = time.monotonic() + seconds
         return made
 
-    def activate(self: Any) -> None:
-        if self.state == "provisioning" and _now() >= getattr(self, "lab_active_at", 0.0):
-            self.state = "active"
+    def health_for(original: Any, group: FakeTargetGroup, target: dict[str, Any], ec2: Any) -> Any:
+        if target["Id"] not in group.targets:
+            return original(group, target, ec2)
+        return _health(group, target["Id"], health.get(group.arn, {}))
 
-    def delete_load_balancer(self: ELBv2Backend, arn: str) -> None:
-        found = self.load_balancers.get(arn)
-        if found and found.attrs.get("deletion_protection.enabled") == "true":
-            msg = f"Load balancer '{arn}' cannot be deleted because deletion protection is enabled"
-            raise RefusedError("OperationNotPermitted", msg)
-        delete(self, arn)
-
-    def health_for(self: FakeTargetGroup, target: dict[str, Any], ec2: Any) -> FakeHealthStatus:
-        if target["Id"] not in self.targets:
-            return plain_health(self, target, ec2)
-        return _health(self, target["Id"], health.get(self.arn, {}))
-
-    backend.create_load_balancer = create_load_balancer
-    backend.delete_load_balancer = delete_load_balancer
-    models.FakeLoadBalancer.activate = activate  # type: ignore[method-assign]
-    models.FakeTargetGroup.health_for = health_for  # type: ignore[method-assign]
+    wrap(models.ELBv2Backend, "create_load_balancer", create)
+    wrap(models.ELBv2Backend, "delete_load_balancer", _delete)
+    replace(models.FakeLoadBalancer, "activate", _activate)
+    wrap(models.FakeTargetGroup, "health_for", health_for)
 
 
-def _now() -> float:
-    return time.monotonic()
+def _activate(balancer: Any) -> None:
+    if balancer.state == "provisioning" and time.monotonic() >= balancer.lab_active_at:
+        balancer.state = "active"
 
 
-def _health(group: FakeTargetGroup, instance: str, reported: Mapping[str, str]) -> FakeHealthStatus:
+def _delete(original: Any, backend: ELBv2Backend, arn: str) -> None:
+    found = backend.load_balancers.get(arn)
+    if found and found.attrs.get("deletion_protection.enabled") == "true":
+        msg = f"Load balancer '{arn}' cannot be deleted because deletion protection is enabled"
+        raise RefusedError("OperationNotPermitted", msg)
+    original(backend, arn)
+
+
+def _health(group: FakeTargetGroup, instance: str, reported: Mapping[str, str]) -> Any:
     """Return a registered target's health: what is reported, `unused` behind no balancer."""
     port, probe = group.targets[instance]["Port"], group.health_check_port
     if not group.load_balancer_arns:

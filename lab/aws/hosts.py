@@ -5,7 +5,9 @@ the modelled time a process and InService), surplus ones are terminated, dead on
 while their region lives.
 """
 
+# moto and the documents of AWS are untyped.
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import importlib
@@ -15,10 +17,8 @@ from base64 import b64decode
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
-from uuid import uuid4
 
 from moto.autoscaling.models import ASG_NAME_TAG, InstanceState, autoscaling_backends
-from moto.core.utils import utcnow
 from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from moto.autoscaling.models import FakeAutoScalingGroup
 
+    from lab.aws.activities import Activities
     from lab.aws.context import Context
     from lab.aws.quotas import Quotas
 
@@ -94,6 +95,7 @@ class Hosts:
         environment: dict[str, str],
         quotas: Quotas,
         health: Mapping[str, dict[str, str]],
+        activities: Activities,
     ) -> None:
         self._context = context
         self._launcher = launcher
@@ -101,7 +103,7 @@ class Hosts:
         self._quotas = quotas
         self._health = health
         self._launches: dict[str, _Launch] = {}
-        self._activities: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        self._activities = activities
         self._lock = threading.RLock()
         context.died.append(self._kill)
 
@@ -128,7 +130,7 @@ class Hosts:
         if not self._context.is_alive(region):
             return False
         if refusal := self._quotas.refusal(region, group.instance_type, 1):
-            self._note(group, "Failed", "Launching a new EC2 instance", refusal)
+            self._activities.note(group, "Failed", "Launching a new EC2 instance", refusal)
             return False
         zone, subnet = autoscaling.next_zone(group)
         tags = {**group.get_propagated_tags(), ASG_NAME_TAG: group.name, **group.instance_tags}
@@ -164,14 +166,16 @@ class Hosts:
             self._launches[instance.id] = _Launch(
                 state=state, group=group, ready_at=time.monotonic() + seconds
             )
-        self._note(group, "Successful", f"Launching a new EC2 instance: {instance.id}")
+        self._activities.note(group, "Successful", f"Launching a new EC2 instance: {instance.id}")
         return True
 
     def _terminate(self, group: FakeAutoScalingGroup, states: list[InstanceState]) -> None:
         names = [state.instance.id for state in states]
         for state in states:
             group.instance_states.remove(state)
-            self._note(group, "Successful", f"Terminating EC2 instance: {state.instance.id}")
+            self._activities.note(
+                group, "Successful", f"Terminating EC2 instance: {state.instance.id}"
+            )
         if names:
             for target_group in elbv2_backends[ACCOUNT][group.region].target_groups.values():
                 target_group.deregister_terminated_instances(names)
@@ -273,35 +277,8 @@ class Hosts:
         victims = [one.host for one in launches if one.host]
         if victims:
             with ThreadPoolExecutor(len(victims)) as pool:
-                list(pool.map(lambda host: host.kill(), victims))
+                list(pool.map(_kill_host, victims))
 
-    def _note(
-        self, group: FakeAutoScalingGroup, status: str, description: str, message: str = ""
-    ) -> None:
-        activities = self._activities.setdefault((group.region, group.name), [])
-        last = activities[0] if activities else {}
-        if status == "Failed" and last.get("StatusMessage") == message:
-            return
-        now = utcnow()
-        activity = {
-            "ActivityId": str(uuid4()),
-            "AutoScalingGroupName": group.name,
-            "Description": description,
-            "Cause": f"At {now:%Y-%m-%dT%H:%M:%SZ} the group's capacity differed from the desired",
-            "StartTime": now,
-            "EndTime": now,
-            "StatusCode": status,
-            "StatusMessage": message,
-            "Progress": 100,
-        }
-        activities.insert(0, activity)
-        del activities[100:]
 
-    def activities(self, region: str, group: str | None) -> list[dict[str, Any]]:
-        """Return a group's scaling activities, or all of the region's, the newest first."""
-        return [
-            activity
-            for (place, name), found in self._activities.items()
-            if place == region and group in {None, name}
-            for activity in found
-        ]
+def _kill_host(host: Host) -> None:
+    host.kill()

@@ -5,7 +5,9 @@ once that role exists. Resources and conditions of its statements are not looked
 here is that the list of actions is complete.
 """
 
+# moto and the documents of AWS are untyped.
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import json

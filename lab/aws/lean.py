@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,12 +34,9 @@ def load(regions: tuple[str, ...], account: str) -> None:
     from moto.backends import get_backend  # noqa: PLC0415
 
     for service in SERVICES:
-        backends: Any = get_backend(service)[account]
+        backends: Any = cast("Any", get_backend)(service)[account]
         for region in regions:
-            if region in backends.regions:
-                _ = backends[region]
-            else:
-                _ = backends["aws"]
+            _ = backends[region if region in backends.regions else "aws"]
 
 
 def _lean(whole: Callable[[str], Any], regions: tuple[str, ...]) -> Callable[[str], Any]:

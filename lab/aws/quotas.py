@@ -3,17 +3,16 @@
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.ec2.models import ec2_backends
+from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.instance_types import INSTANCE_TYPES
+from moto.servicequotas.responses import ServiceQuotasResponse
 
 from lab.aws.context import ACCOUNT
 from lab.aws.errors import RefusedError
-
-if TYPE_CHECKING:
-    from moto.servicequotas.responses import ServiceQuotasResponse
+from lab.aws.patch import replace, wrap
 
 STANDARD_VCPUS = "L-1216C47A"
 """Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances (Service Quotas console)."""
@@ -66,42 +65,36 @@ def vcpus_of(instance_type: str) -> int:
 
 
 def install(quotas: Quotas) -> None:
-    """Answer GetServiceQuota and ListServiceQuotas, and hold RunInstances to the quota."""
-    from moto.ec2.models import EC2Backend  # noqa: PLC0415 - patched here only
-    from moto.servicequotas.responses import ServiceQuotasResponse  # noqa: PLC0415
+    """Answer GetServiceQuota, and hold RunInstances to the quota."""
 
-    responses: Any = ServiceQuotasResponse
-
-    def get_service_quota(self: ServiceQuotasResponse) -> Any:
-        service, code = self._get_param("ServiceCode"), self._get_param("QuotaCode")
+    def get_service_quota(response: ServiceQuotasResponse) -> ActionResult:
+        service, code = response._get_param("ServiceCode"), response._get_param("QuotaCode")
         if (service, code) != ("ec2", STANDARD_VCPUS):
             msg = f"The quota {code} of {service} is not one that the lab models"
             raise RefusedError("NoSuchResourceException", msg)
-        return ActionResult({"Quota": _quota(self.region)})
-
-    def _quota(region: str) -> dict[str, Any]:
-        return {
-            "ServiceCode": "ec2",
-            "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)",
-            "QuotaArn": f"arn:aws:servicequotas:{region}:{ACCOUNT}:ec2/{STANDARD_VCPUS}",
-            "QuotaCode": STANDARD_VCPUS,
-            "QuotaName": "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
-            "Value": quotas.vcpus(region),
-            "Unit": "None",
-            "Adjustable": True,
-            "GlobalQuota": False,
-        }
-
-    responses.get_service_quota = get_service_quota
-    backend: Any = EC2Backend
-    run = backend.run_instances
+        return ActionResult({"Quota": _described(quotas, response.region)})
 
     def run_instances(
-        self: Any, image_id: str, count: int, user_data: Any, groups: list[str], **wanted: Any
+        original: Any, backend: EC2Backend, image: str, count: int, *rest: Any, **wanted: Any
     ) -> Any:
         kind = wanted.get("instance_type") or "m1.small"
-        if refusal := quotas.refusal(self.region_name, kind, count):
+        if refusal := quotas.refusal(backend.region_name, kind, count):
             raise RefusedError("VcpuLimitExceeded", refusal)
-        return run(self, image_id, count, user_data, groups, **wanted)
+        return original(backend, image, count, *rest, **wanted)
 
-    backend.run_instances = run_instances
+    replace(ServiceQuotasResponse, "get_service_quota", get_service_quota)
+    wrap(EC2Backend, "run_instances", run_instances)
+
+
+def _described(quotas: Quotas, region: str) -> dict[str, Any]:
+    return {
+        "ServiceCode": "ec2",
+        "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)",
+        "QuotaArn": f"arn:aws:servicequotas:{region}:{ACCOUNT}:ec2/{STANDARD_VCPUS}",
+        "QuotaCode": STANDARD_VCPUS,
+        "QuotaName": "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
+        "Value": quotas.vcpus(region),
+        "Unit": "None",
+        "Adjustable": True,
+        "GlobalQuota": False,
+    }

@@ -7,7 +7,6 @@ is refused here (rds_rules). Passwords go to the server and stay in no record.
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
 from __future__ import annotations
 
-import copy
 import hashlib
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,8 @@ from moto.rds.exceptions import DBInstanceAlreadyExists, DBInstanceNotFoundError
 
 from lab.aws import rds_rules as rules
 from lab.aws.addresses import loopback
+from lab.aws.patch import replace, wrap
+from lab.aws.rds_replica import copy_into
 from lab.aws.rds_servers import Database, Servers, parameters_of
 
 if TYPE_CHECKING:
@@ -28,54 +29,23 @@ if TYPE_CHECKING:
 
     Phase = tuple[str, str, Callable[[], None]]
 
-_PRIVATE_TO_SOURCE = ("db_subnet_group", "_db_subnet_group_name")
-
 
 def install(servers: Servers) -> None:
     """Put the lab's RDS in place of moto's."""
     instances = Instances(servers)
-    backend: Any = models.RDSBackend
-    original = {
-        name: getattr(backend, name)
-        for name in ("create_db_instance", "modify_db_instance", "stop_db_instance",
-                     "start_db_instance")
-    }  # fmt: skip
-
-    def create(self: RDSBackend, db_kwargs: Any) -> DBInstance:
-        return instances.create(self, db_kwargs, original["create_db_instance"])
-
-    def modify(self: RDSBackend, db_instance_identifier: str, db_kwargs: Any) -> DBInstance:
-        return instances.modify(
-            self, db_instance_identifier, db_kwargs, original["modify_db_instance"]
-        )
-
-    def stop(self: RDSBackend, name: str, snapshot: str | None = None) -> DBInstance:
-        instance = original["stop_db_instance"](self, name, snapshot)
-        return instances.stop(instance)
-
-    def start(self: RDSBackend, name: str) -> DBInstance:
-        return instances.start(original["start_db_instance"](self, name))
-
-    backend.create_db_instance = create
-    backend.modify_db_instance = modify
-    backend.stop_db_instance = stop
-    backend.start_db_instance = start
-    backend.create_db_instance_read_replica = _of_backend(instances.create_replica)
-    backend.promote_read_replica = _of_backend(instances.promote)
-    backend.reboot_db_instance = _of_backend(instances.reboot)
-    backend.delete_db_instance = _of_backend(instances.delete)
-    models.DBInstance.address = property(_address)  # type: ignore[method-assign]
-    models.DBInstance.remove_replica = _remove_replica  # type: ignore[method-assign]
-    models.DBInstance.save_automated_backup = _no_backup  # type: ignore[method-assign]
-
-
-def _of_backend(act: Callable[..., DBInstance]) -> Callable[..., DBInstance]:
-    """Return `act` as a method of the backend class, which hands itself over."""
-
-    def method(self: RDSBackend, *arguments: Any, **named: Any) -> DBInstance:
-        return act(self, *arguments, **named)
-
-    return method
+    backend = models.RDSBackend
+    wrap(backend, "create_db_instance", instances.create)
+    wrap(backend, "modify_db_instance", instances.modify)
+    wrap(backend, "stop_db_instance", instances.stop)
+    wrap(backend, "start_db_instance", instances.start)
+    replace(backend, "create_db_instance_read_replica", instances.create_replica)
+    replace(backend, "promote_read_replica", instances.promote)
+    replace(backend, "reboot_db_instance", instances.reboot)
+    replace(backend, "delete_db_instance", instances.delete)
+    instance: Any = models.DBInstance
+    instance.address = property(_address)
+    replace(instance, "remove_replica", _remove_replica)
+    replace(instance, "save_automated_backup", _no_backup)
 
 
 def _address(self: DBInstance) -> str:
@@ -100,9 +70,7 @@ class Instances:
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
 
-    def create(
-        self, backend: RDSBackend, wanted: Any, original: Callable[..., DBInstance]
-    ) -> DBInstance:
+    def create(self, original: Any, backend: RDSBackend, wanted: Any) -> DBInstance:
         """Create a writer: `creating`, `backing-up` when it keeps backups, `available`."""
         rules.check_creation(backend, wanted)
         snapshot = wanted.pop("lab_snapshot", None)
@@ -158,7 +126,7 @@ class Instances:
         source = backend.find_db_from_id(wanted["source_db_instance_identifier"])
         origin = self._servers.find(source.arn)
         rules.check_replica(backend, source, wanted)
-        replica = _copy_into(backend, source, wanted)
+        replica = copy_into(backend, source, wanted)
         self._settle(replica, wanted.get("availability_zone"))
         backend.databases[name] = replica
         source.add_replica(replica)
@@ -207,9 +175,7 @@ class Instances:
         replica.status_infos = []  # type: ignore[attr-defined]
         self._servers.detach(database)
 
-    def modify(
-        self, backend: RDSBackend, name: str, wanted: Any, original: Callable[..., DBInstance]
-    ) -> DBInstance:
+    def modify(self, original: Any, backend: RDSBackend, name: str, wanted: Any) -> DBInstance:
         """Modify an instance; what waits for the maintenance window on AWS waits here too."""
         instance = _existing(backend, name)
         rules.check_modification(backend, instance, wanted)
@@ -250,16 +216,18 @@ class Instances:
         )
         return instance
 
-    def stop(self, instance: DBInstance) -> DBInstance:
-        """Stop the server of an instance that moto has marked stopped."""
+    def stop(self, original: Any, backend: RDSBackend, *arguments: Any) -> DBInstance:
+        """Stop an instance and its server."""
+        instance = original(backend, *arguments)
         database = self._database(instance)
         database.stopped = True
         if database.server:
             database.server.stop()
         return instance
 
-    def start(self, instance: DBInstance) -> DBInstance:
+    def start(self, original: Any, backend: RDSBackend, name: str) -> DBInstance:
         """Start a stopped instance again."""
+        instance = original(backend, name)
         database = self._database(instance)
         database.stopped = False
 
@@ -274,9 +242,10 @@ class Instances:
         self,
         backend: RDSBackend,
         db_instance_identifier: str,
+        *,
         final_db_snapshot_identifier: str | None = None,
-        skip_final_snapshot: bool | None = False,  # noqa: FBT002 - moto's signature
-        delete_automated_backups: bool | None = True,  # noqa: FBT002, ARG002 - moto's signature
+        skip_final_snapshot: bool | None = False,
+        **_: Any,
     ) -> DBInstance:
         """Delete an instance: `deleting`, then it is gone, with its server and data."""
         instance = _existing(backend, db_instance_identifier)
@@ -320,45 +289,3 @@ def _backup(instance: DBInstance) -> tuple[Phase, ...]:
     if instance.backup_retention_period == 0:
         return ()
     return (("backing-up", "rds:backing-up", lambda: None),)
-
-
-def _copy_into(backend: RDSBackend, source: DBInstance, wanted: Any) -> DBInstance:
-    """Return a replica with the source's data facts and the destination's own of everything else.
-
-    A cross-region replica inherits no network, protection, backups, zones or parameter group
-    (CreateDBInstanceReadReplica, Amazon RDS API Reference).
-    """
-    replica = copy.copy(source)
-    replica.backend = backend
-    replica.created = utcnow()
-    replica.instance_create_time = replica.created
-    replica.set_as_replica()
-    replica.db_instance_identifier = wanted["db_instance_identifier"]
-    replica.source_db_instance_identifier = wanted["source_db_instance_identifier"]
-    replica.tags = wanted.get("tags") or []
-    replica.multi_az = bool(wanted.get("multi_az"))
-    replica.deletion_protection = bool(wanted.get("deletion_protection"))
-    replica.backup_retention_period = 0
-    replica.enabled_cloudwatch_logs_exports = wanted.get("enable_cloudwatch_logs_exports") or []
-    replica.pending_modified_values = {}  # type: ignore[attr-defined]
-    abroad = backend.region_name != source.region
-    if abroad:
-        for name in _PRIVATE_TO_SOURCE:
-            replica.__dict__.pop(name, None)
-        replica.db_parameter_group_name = None
-        replica.kms_key_id = wanted.get("kms_key_id")
-        ec2 = ec2_backends[backend.account_id][backend.region_name]
-        default = ec2.get_default_security_group(ec2.default_vpc.id)
-        replica.vpc_security_group_ids = [default.id]  # type: ignore[union-attr]
-    for key in _GIVEN:
-        if wanted.get(key) is not None:
-            setattr(replica, key, wanted[key])
-    return replica
-
-
-_GIVEN = (
-    "db_instance_class", "db_subnet_group_name", "db_parameter_group_name", "option_group_name",
-    "vpc_security_group_ids", "port", "publicly_accessible", "storage_type", "iops",
-    "auto_minor_version_upgrade", "copy_tags_to_snapshot", "enable_iam_database_authentication",
-    "max_allocated_storage", "monitoring_interval", "monitoring_role_arn",
-)  # fmt: skip

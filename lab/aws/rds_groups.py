@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from moto.rds import models
 
 from lab.aws.errors import RefusedError
+from lab.aws.patch import replace, wrap
 from lab.data.programs import ProgramError, locate
 
 if TYPE_CHECKING:
@@ -31,60 +32,60 @@ _ZONES = 2
 
 def install(run_dir: Path) -> None:
     """Put the lab's groups in place of moto's."""
-    backend: Any = models.RDSBackend
-    create_subnets = backend.create_subnet_group
-    create_parameters = backend.create_db_parameter_group
-    modify_parameters = backend.modify_db_parameter_group
-    delete_parameters = backend.delete_db_parameter_group
 
-    def create_subnet_group(
-        self: RDSBackend, subnet_name: str, description: str, subnets: list[Any], tags: Any
-    ) -> DBSubnetGroup:
-        if subnet_name in self.subnet_groups:
-            msg = f"The DB subnet group '{subnet_name}' already exists."
-            raise RefusedError("DBSubnetGroupAlreadyExists", msg)
-        _check_zones(subnets)
-        return create_subnets(self, subnet_name, description, subnets, tags)
-
-    def modify_subnet_group(
-        self: RDSBackend, subnet_name: str, description: str | None, subnets: list[Any]
-    ) -> DBSubnetGroup:
-        group = self.describe_db_subnet_groups(subnet_name)[0]
-        _check_zones(subnets)
-        group._subnets = subnets
-        if description is not None:
-            group.description = description
-        return group
-
-    def create_group(self: RDSBackend, wanted: Any) -> DBParameterGroup:
-        family = wanted.get("db_parameter_group_family")
-        if family and family not in _FAMILIES:
-            msg = f"ParameterGroupFamily {family} is not a valid parameter group family"
-            raise RefusedError("InvalidParameterValue", msg)
-        return create_parameters(self, wanted)
-
-    def modify_group(
-        self: RDSBackend, name: str, parameters: Iterable[dict[str, Any]]
+    def modify_parameters(
+        original: Any, backend: RDSBackend, name: str, parameters: Iterable[dict[str, Any]]
     ) -> DBParameterGroup:
         listed = list(parameters)
-        group = self.db_parameter_groups.get(name)
+        group = backend.db_parameter_groups.get(name)
         if group and str(group.family).startswith("postgres"):
             for parameter in listed:
                 _check_parameter(parameter, run_dir)
-        return modify_parameters(self, name, listed)
+        return original(backend, name, listed)
 
-    def delete_group(self: RDSBackend, name: str) -> DBParameterGroup:
-        for instance in self.databases.values():
-            if instance.db_parameter_group_name == name:
-                msg = "One or more database instances are still members of this parameter group "
-                raise RefusedError("InvalidDBParameterGroupState", f"{msg}{name}")
-        return delete_parameters(self, name)
+    backend = models.RDSBackend
+    wrap(backend, "create_subnet_group", _create_subnets)
+    replace(backend, "modify_db_subnet_group", _modify_subnets)
+    wrap(backend, "create_db_parameter_group", _create_parameters)
+    wrap(backend, "modify_db_parameter_group", modify_parameters)
+    wrap(backend, "delete_db_parameter_group", _delete_parameters)
 
-    backend.create_subnet_group = create_subnet_group
-    backend.modify_db_subnet_group = modify_subnet_group
-    backend.create_db_parameter_group = create_group
-    backend.modify_db_parameter_group = modify_group
-    backend.delete_db_parameter_group = delete_group
+
+def _create_subnets(
+    original: Any, backend: RDSBackend, name: str, description: str, *rest: Any
+) -> DBSubnetGroup:
+    if name in backend.subnet_groups:
+        msg = f"The DB subnet group '{name}' already exists."
+        raise RefusedError("DBSubnetGroupAlreadyExists", msg)
+    _check_zones(rest[0])
+    return original(backend, name, description, *rest)
+
+
+def _modify_subnets(
+    backend: RDSBackend, name: str, description: str | None, subnets: list[Any]
+) -> DBSubnetGroup:
+    """Change a group and keep it; moto loses it."""
+    group = backend.describe_db_subnet_groups(name)[0]
+    _check_zones(subnets)
+    group._subnets = subnets
+    if description is not None:
+        group.description = description
+    return group
+
+
+def _create_parameters(original: Any, backend: RDSBackend, wanted: Any) -> DBParameterGroup:
+    family = wanted.get("db_parameter_group_family")
+    if family and family not in _FAMILIES:
+        msg = f"ParameterGroupFamily {family} is not a valid parameter group family"
+        raise RefusedError("InvalidParameterValue", msg)
+    return original(backend, wanted)
+
+
+def _delete_parameters(original: Any, backend: RDSBackend, name: str) -> DBParameterGroup:
+    if any(one.db_parameter_group_name == name for one in backend.databases.values()):
+        msg = "One or more database instances are still members of this parameter group "
+        raise RefusedError("InvalidDBParameterGroupState", f"{msg}{name}")
+    return original(backend, name)
 
 
 def _check_zones(subnets: list[Any]) -> None:

@@ -10,6 +10,7 @@ from moto.rds import models
 
 from lab.aws import rds_rules as rules
 from lab.aws.errors import RefusedError
+from lab.aws.patch import replace, wrap
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,37 +24,17 @@ if TYPE_CHECKING:
 def install(context: Context, servers: Servers) -> None:
     """Put the lab's snapshots in place of moto's."""
     snapshots = Snapshots(context, servers)
-    backend: Any = models.RDSBackend
-    create = backend.create_db_snapshot
-    copy = backend.copy_db_snapshot
-    restore = backend.restore_db_instance_from_db_snapshot
-    delete = backend.delete_db_snapshot
+    backend = models.RDSBackend
+    wrap(backend, "create_db_snapshot", snapshots.create)
+    wrap(backend, "copy_db_snapshot", snapshots.copy)
+    wrap(backend, "restore_db_instance_from_db_snapshot", snapshots.restore)
+    wrap(backend, "delete_db_snapshot", snapshots.delete)
+    replace(backend, "restore_db_instance_to_point_in_time", _restore_to_time)
 
-    def create_snapshot(self: RDSBackend, *arguments: Any, **named: Any) -> DBSnapshot:
-        return snapshots.create(self, create(self, *arguments, **named))
 
-    def copy_snapshot(self: RDSBackend, **wanted: Any) -> DBSnapshot:
-        source = self.get_db_snapshot(wanted["source_db_snapshot_identifier"])
-        snapshots.check_copy(self, source, wanted)
-        return snapshots.copy(source, copy(self, **wanted))
-
-    def restore_snapshot(self: RDSBackend, from_snapshot_id: str, overrides: Any) -> Any:
-        source = self.get_db_snapshot(from_snapshot_id)
-        overrides.update(snapshots.restoration(source))
-        return restore(self, from_snapshot_id, overrides)
-
-    def delete_snapshot(self: RDSBackend, db_snapshot_identifier: str) -> DBSnapshot:
-        return snapshots.delete(delete(self, db_snapshot_identifier))
-
-    def restore_to_time(self: RDSBackend, *_: Any, **__: Any) -> Any:
-        msg = "point-in-time restore"
-        raise NotImplementedError(msg)
-
-    backend.create_db_snapshot = create_snapshot
-    backend.copy_db_snapshot = copy_snapshot
-    backend.restore_db_instance_from_db_snapshot = restore_snapshot
-    backend.delete_db_snapshot = delete_snapshot
-    backend.restore_db_instance_to_point_in_time = restore_to_time
+def _restore_to_time(*_: Any, **__: Any) -> None:
+    msg = "point-in-time restore"
+    raise NotImplementedError(msg)
 
 
 class Snapshots:
@@ -63,8 +44,11 @@ class Snapshots:
         self._context = context
         self._servers = servers
 
-    def create(self, backend: RDSBackend, snapshot: Any) -> DBSnapshot:
+    def create(
+        self, original: Any, backend: RDSBackend, *arguments: Any, **named: Any
+    ) -> DBSnapshot:
         """Take a snapshot: it is `creating` and its instance `backing-up` until it is there."""
+        snapshot = original(backend, *arguments, **named)
         instance = backend.databases[snapshot.db_instance_identifier]
         try:
             rules.check_available(instance)
@@ -95,18 +79,18 @@ class Snapshots:
         name = f".snapshot.{snapshot.region}.{snapshot.db_snapshot_identifier.replace(':', '-')}"
         return self._context.run_dir / "pg" / name
 
-    def check_copy(self, backend: RDSBackend, source: Any, wanted: Any) -> None:
-        """Refuse to copy an encrypted snapshot to another region without a key of that region."""
+    def copy(self, original: Any, backend: RDSBackend, **wanted: Any) -> DBSnapshot:
+        """Copy a snapshot's data in the time that a snapshot takes.
+
+        An encrypted one needs a key of the region that it is copied to.
+        """
+        source: Any = backend.get_db_snapshot(wanted["source_db_snapshot_identifier"])
+        _check_available(source)
         abroad = source.region != backend.region_name
         if abroad and source.encrypted and not wanted.get("kms_key_id"):
             msg = "KmsKeyId is required to copy an encrypted snapshot to another region"
             raise RefusedError("InvalidParameterCombination", msg)
-        if source.status != "available":
-            msg = f"DBSnapshot {source.db_snapshot_identifier} is {source.status}, not available"
-            raise RefusedError("InvalidDBSnapshotState", msg)
-
-    def copy(self, source: Any, copied: Any) -> DBSnapshot:
-        """Copy a snapshot's data in the time that a snapshot takes."""
+        copied = original(backend, **wanted)
         copied.status, copied.percent_progress = "creating", 0
         copied.source_region = source.region
         copied.lab_folder = self._folder(copied)
@@ -123,15 +107,22 @@ class Snapshots:
         self._context.start(f"copy {copied.db_snapshot_identifier}", act)
         return copied
 
-    def restoration(self, source: Any) -> dict[str, Any]:
-        """Return what a restore needs beyond moto's: the data, and no protection inherited."""
-        if source.status != "available":
-            msg = f"DBSnapshot {source.db_snapshot_identifier} is {source.status}, not available"
-            raise RefusedError("InvalidDBSnapshotState", msg)
-        return {"lab_snapshot": source.lab_folder}
+    def restore(self, original: Any, backend: RDSBackend, name: str, wanted: Any) -> Any:
+        """Create an instance with the data of a snapshot."""
+        source: Any = backend.get_db_snapshot(name)
+        _check_available(source)
+        wanted["lab_snapshot"] = source.lab_folder
+        return original(backend, name, wanted)
 
-    def delete(self, snapshot: Any) -> DBSnapshot:
+    def delete(self, original: Any, backend: RDSBackend, name: str) -> DBSnapshot:
         """Delete a snapshot and its data."""
+        snapshot = original(backend, name)
         shutil.rmtree(snapshot.lab_folder, ignore_errors=True)
         snapshot.status = "deleted"
         return snapshot
+
+
+def _check_available(snapshot: Any) -> None:
+    if snapshot.status != "available":
+        msg = f"DBSnapshot {snapshot.db_snapshot_identifier} is {snapshot.status}, not available"
+        raise RefusedError("InvalidDBSnapshotState", msg)

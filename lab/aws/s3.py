@@ -3,7 +3,9 @@
 Sources: Amazon S3 User Guide and API Reference.
 """
 
+# moto and the documents of AWS are untyped.
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import base64
@@ -20,6 +22,7 @@ from moto.s3.utils import bucket_policy_is_public
 
 from lab.aws.context import ACCOUNT
 from lab.aws.errors import Refusal, RefusedError
+from lab.aws.patch import wrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,53 +43,46 @@ def region_of_bucket(name: str) -> str | None:
 
 def install() -> None:
     """Give new buckets AWS's defaults and let policies be refused; moto leaves both open."""
-    backend: Any = models.S3Backend
-    create = backend.create_bucket
-    put_policy = backend.put_bucket_policy
+    wrap(models.S3Backend, "create_bucket", _create_bucket)
+    wrap(models.S3Backend, "put_bucket_policy", _put_policy)
+    wrap(models.FakeBucket, "get_permission", _permission)
 
-    def create_bucket(self: S3Backend, *arguments: Any, **named: Any) -> FakeBucket:
-        bucket = create(self, *arguments, **named)
-        bucket.encryption = {
-            "Rule": {
-                "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
-                "BucketKeyEnabled": False,
-            }
+
+def _create_bucket(original: Any, backend: S3Backend, *arguments: Any, **named: Any) -> FakeBucket:
+    bucket = original(backend, *arguments, **named)
+    bucket.encryption = {
+        "Rule": {
+            "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"},
+            "BucketKeyEnabled": False,
         }
-        bucket.public_access_block = models.PublicAccessBlock(True, True, True, True)
-        bucket.ownership_rule = "BucketOwnerEnforced"
-        return bucket
+    }
+    bucket.public_access_block = models.PublicAccessBlock(True, True, True, True)
+    bucket.ownership_rule = "BucketOwnerEnforced"
+    return bucket
 
-    def put_bucket_policy(self: S3Backend, bucket_name: str, policy: bytes) -> None:
-        block = self.get_bucket(bucket_name).public_access_block
-        if block and block.block_public_policy and bucket_policy_is_public(policy):
-            msg = "Access Denied: the policy is public, and BlockPublicPolicy is on"
-            raise RefusedError("AccessDenied", msg, 403)
-        put_policy(self, bucket_name, policy)
 
-    backend.create_bucket = create_bucket
-    backend.put_bucket_policy = put_bucket_policy
-    permission = models.FakeBucket.get_permission
+def _put_policy(original: Any, backend: S3Backend, bucket_name: str, policy: bytes) -> None:
+    block = backend.get_bucket(bucket_name).public_access_block
+    if block and block.block_public_policy and bucket_policy_is_public(policy):
+        msg = "Access Denied: the policy is public, and BlockPublicPolicy is on"
+        raise RefusedError("AccessDenied", msg, 403)
+    original(backend, bucket_name, policy)
 
-    def get_permission(self: FakeBucket, action: str, resource: str) -> Any:
-        """Return what the policy says; the lab's plain endpoint stands for a TLS one."""
-        whole = self.policy
-        if whole is None:
-            return permission(self, action, resource)
-        document = json.loads(whole)
-        statements = document["Statement"]
-        if isinstance(statements, dict):
-            statements = [statements]
-        document["Statement"] = [one for one in statements if not _is_about_transport(one)]
-        if not document["Statement"]:
-            self.policy = None
-        else:
-            self.policy = json.dumps(document).encode()
-        try:
-            return permission(self, action, resource)
-        finally:
-            self.policy = whole
 
-    models.FakeBucket.get_permission = get_permission  # type: ignore[method-assign]
+def _permission(original: Any, bucket: FakeBucket, action: str, resource: str) -> Any:
+    """Return what the policy says; the lab's plain endpoint stands for a TLS one."""
+    whole = bucket.policy
+    if whole is None:
+        return original(bucket, action, resource)
+    document: dict[str, Any] = json.loads(whole)
+    listed = document["Statement"]
+    statements: list[dict[str, Any]] = [listed] if isinstance(listed, dict) else listed
+    kept = [one for one in statements if not _is_about_transport(one)]
+    bucket.policy = json.dumps({**document, "Statement": kept}).encode() if kept else None
+    try:
+        return original(bucket, action, resource)
+    finally:
+        bucket.policy = whole
 
 
 def _is_about_transport(statement: dict[str, Any]) -> bool:

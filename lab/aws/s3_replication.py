@@ -5,7 +5,9 @@ objects made after the rule; delete markers where the rule says so; objects unde
 rule selects them and names a key; neither replicas nor deletions of a version.
 """
 
+# moto and the documents of AWS are untyped.
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import copy
@@ -19,6 +21,7 @@ from moto.iam.models import iam_backends
 from moto.s3 import models, responses
 
 from lab.aws.context import ACCOUNT
+from lab.aws.patch import replace, wrap
 from lab.aws.s3_rules import Rule, check, rules_of
 from lab.durations import DURATIONS
 
@@ -149,39 +152,36 @@ def _replica(task: _Task, target: FakeBucket) -> FakeKey:
 
 
 def install(replicator: Replicator) -> None:
-    """Hook the replicator to everything that makes a version, and show what became of it."""
-    backend: Any = models.S3Backend
-    key_class: Any = models.FakeKey
-    put, mark = backend.put_object, backend._set_delete_marker
-    put_rules = backend.put_bucket_replication
-    plain = key_class.response_dict.fget
+    """Hand every new version to the replicator, and show what became of it."""
 
-    def put_object(self: S3Backend, bucket_name: str, *arguments: Any, **named: Any) -> FakeKey:
-        key = put(self, bucket_name, *arguments, **named)
-        replicator.enqueue(self.get_bucket(bucket_name), key)
+    def put_object(original: Any, backend: S3Backend, name: str, *rest: Any, **named: Any) -> Any:
+        key = original(backend, name, *rest, **named)
+        replicator.enqueue(backend.get_bucket(name), key)
         return key
 
-    def set_delete_marker(self: S3Backend, bucket_name: str, key_name: str) -> FakeDeleteMarker:
-        marker = mark(self, bucket_name, key_name)
-        replicator.enqueue(self.get_bucket(bucket_name), marker)
+    def mark(original: Any, backend: S3Backend, name: str, key_name: str) -> Any:
+        marker = original(backend, name, key_name)
+        replicator.enqueue(backend.get_bucket(name), marker)
         return marker
 
-    def put_bucket_replication(self: S3Backend, bucket_name: str, config: dict[str, Any]) -> None:
-        check(self.get_bucket(bucket_name), config, self)
-        put_rules(self, bucket_name, config)
+    def put_rules(original: Any, backend: S3Backend, name: str, config: dict[str, Any]) -> None:
+        check(backend.get_bucket(name), config, backend)
+        original(backend, name, config)
 
-    def response_dict(self: Any) -> dict[str, Any]:
-        found = plain(self)
-        if status := getattr(self, "lab_replication", None):
+    key_class: Any = models.FakeKey
+    plain = key_class.response_dict.fget
+
+    def response_dict(key: Any) -> dict[str, Any]:
+        found = plain(key)
+        if status := getattr(key, "lab_replication", None):
             found["x-amz-replication-status"] = status
         return found
 
-    backend.put_object = put_object
-    backend._set_delete_marker = set_delete_marker
-    backend.put_bucket_replication = put_bucket_replication
+    wrap(models.S3Backend, "put_object", put_object)
+    wrap(models.S3Backend, "_set_delete_marker", mark)
+    wrap(models.S3Backend, "put_bucket_replication", put_rules)
     key_class.response_dict = property(response_dict)
-    response: Any = responses.S3Response
-    response.get_bucket_replication = _get_bucket_replication
+    replace(responses.S3Response, "get_bucket_replication", _get_bucket_replication)
 
 
 def _get_bucket_replication(self: Any) -> Any:

@@ -1,5 +1,6 @@
 """The HTTP server under the gateway: a thread per connection, and sockets that can be cut."""
 
+# pyright: reportMissingTypeStubs=false
 from __future__ import annotations
 
 import select
@@ -28,7 +29,9 @@ class _Handler(MotoRequestHandler):
         """Leave it out: the record of calls says more."""
 
     def connection_dropped(
-        self, error: BaseException, environ: dict[str, Any] | None = None
+        self,
+        error: BaseException,  # noqa: ARG002 - werkzeug's signature
+        environ: dict[str, Any] | None = None,  # noqa: ARG002 - werkzeug's signature
     ) -> None:
         """Close it and leave it at that: a caller that goes away is not the server's failure."""
         self.close_connection = True

@@ -1,6 +1,8 @@
 """The world as the net and DNS processes need it, by versions that they wait for."""
 
+# moto and the documents of AWS are untyped.
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import json

@@ -192,7 +192,6 @@ def test_objects_under_kms_need_a_rule_that_selects_them_and_a_key(lab):
         "SourceSelectionCriteria": {"SseKmsEncryptedObjects": {"Status": "Enabled"}},
     }
     source, target = bucket(lab, EAST), bucket(lab, WEST)
-    destination = {"Bucket": f"arn:aws:s3:::{target}"}
     config = {"Role": role(lab), "Rules": [rule(target, **selected)]}
     east = lab.client("s3", EAST)
     act = east.put_bucket_replication
@@ -200,7 +199,10 @@ def test_objects_under_kms_need_a_rule_that_selects_them_and_a_key(lab):
     assert code == "InvalidRequest"
     replicate(lab, source, [rule(target)])
     east.put_object(Bucket=source, Key="left", Body=b"x", ServerSideEncryption="aws:kms")
-    destination["EncryptionConfiguration"] = {"ReplicaKmsKeyID": key}
+    destination = {
+        "Bucket": f"arn:aws:s3:::{target}",
+        "EncryptionConfiguration": {"ReplicaKmsKeyID": key},
+    }
     replicate(lab, source, [rule(target, **selected, Destination=destination)])
     east.put_object(Bucket=source, Key="taken", Body=b"x", ServerSideEncryption="aws:kms")
     arrived(lab, target, "taken")
