@@ -104,7 +104,13 @@ def _statements() -> list[dict[str, Any]] | None:
     )
     if role is None:
         return None
-    documents = [*role.policies.values(), *(one.document for one in role.managed_policies.values())]
+    managed = (
+        version.document
+        for policy in role.managed_policies.values()
+        for version in policy.versions
+        if version.is_default
+    )
+    documents: list[Any] = [*role.policies.values(), *managed]
     found: list[dict[str, Any]] = []
     for document in documents:
         parsed = json.loads(document) if isinstance(document, str) else document
