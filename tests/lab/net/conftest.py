@@ -79,7 +79,10 @@ class FakeWorld:
             return self.fields["version"]
 
 
-def free_port(address: str = "127.0.0.1") -> int:
+OURS = "127.77.3.1"  # no outgoing connection takes a port of this address
+
+
+def free_port(address: str) -> int:
     with socket.socket() as probe:
         probe.bind((address, 0))
         return probe.getsockname()[1]
@@ -124,7 +127,7 @@ class RunningNetwork:
     def __init__(self, run_dir: Path, world: FakeWorld) -> None:
         self.ca = run_dir / "ca" / "ca.pem"
         self.world = world
-        self.control = f"127.0.0.1:{free_port()}"
+        self.control = f"{OURS}:{free_port(OURS)}"
         self.process = _spawn(run_dir, world, "lab.net", "--control", self.control)
         eventually(self.state)
 
@@ -151,9 +154,9 @@ def _network(run_dir: Path, world: FakeWorld) -> Iterator[RunningNetwork]:
 
 @pytest.fixture(name="resolver")
 def _resolver(run_dir: Path, world: FakeWorld) -> Iterator[tuple[str, int]]:
-    port = free_port()
-    process = _spawn(run_dir, world, "lab.net.dns", "--listen", f"127.0.0.1:{port}")
-    yield "127.0.0.1", port
+    port = free_port(OURS)
+    process = _spawn(run_dir, world, "lab.net.dns", "--listen", f"{OURS}:{port}")
+    yield OURS, port
     _end(process)
 
 
@@ -161,7 +164,7 @@ def _spawn(
     run_dir: Path, world: FakeWorld, module: str, *arguments: str
 ) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", module, "--run-dir", str(run_dir), "--world", world.url]
-    environment = os.environ | {"PYTHONDEVMODE": "1", "PYTHONPATH": str(Path.cwd())}
+    environment = os.environ | {"PYTHONDEVMODE": "1"}
     return subprocess.Popen([*command, *arguments], cwd=run_dir, env=environment)
 
 
