@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 import warnings
@@ -120,4 +121,6 @@ def _failed(error: ProvisionError, code: int, *, as_json: bool) -> int:
 
 
 if __name__ == "__main__":
+    # A short life with very many small objects: collecting them takes a third of its time.
+    gc.disable()
     sys.exit(main())

@@ -14,6 +14,7 @@ from lab.provision.values import plain, unknowns
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lab.provision.clients import Clients
     from lab.provision.sdk import Registration
     from lab.provision.values import Properties
 
@@ -45,7 +46,8 @@ class Provider:
 class Providers:
     """The providers registered so far; the default one where configuration allows it."""
 
-    def __init__(self, config: Mapping[str, str]) -> None:
+    def __init__(self, config: Mapping[str, str], clients: Clients) -> None:
+        self._clients = clients
         self._lock = threading.Lock()
         self._providers: dict[str, Provider] = {}
         disabled = json.loads(config.get("pulumi:disable-default-providers", "[]"))
@@ -64,10 +66,20 @@ class Providers:
         if not inputs.get("region") or unknowns(registration.inputs):
             msg = "a provider has no known region; give it one"
             raise ProvisionError(msg)
+        self._refuse_other_accounts(inputs)
         tags = _json(inputs.get("defaultTags", {})).get("tags", {})
         with self._lock:
             self._providers[urn] = Provider(region=inputs["region"], default_tags=tags)
         return str(uuid.uuid5(uuid.NAMESPACE_URL, urn))
+
+    def _refuse_other_accounts(self, inputs: Properties) -> None:
+        allowed = _json(inputs.get("allowedAccountIds", []))
+        if not allowed:
+            return
+        account = self._clients("sts", inputs["region"]).get_caller_identity()["Account"]
+        if account not in allowed:
+            msg = f"account {account} is not among {', '.join(allowed)}, which the provider allows"
+            raise ProvisionError(msg)
 
     def of(self, urn: str, inputs: Properties) -> Provider:
         """Return the provider `urn`; a `region` among the inputs wins over its region."""

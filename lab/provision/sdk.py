@@ -158,7 +158,6 @@ def _run(program: Callable[[], None], deployment: Deployment, engine: Engine) ->
                 project=deployment.project,
                 stack=deployment.stack,
                 monitor=_Monitor(engine),
-                engine=_Engine(),
                 dry_run=deployment.preview,
                 organization=deployment.organisation,
                 root_directory=str(deployment.root),
@@ -228,19 +227,6 @@ class _Monitor:
         return resource_pb2.DeploymentInfo(supportedFeatures=_FEATURES)
 
     def SignalAndWaitForShutdown(self, _request: Any) -> Any:  # noqa: N802
-        return empty_pb2.Empty()
-
-
-class _Engine:
-    """Takes what programs log with `pulumi.log`; warnings and errors go to our log."""
-
-    def Log(self, request: Any) -> Any:  # noqa: N802
-        # engine.proto: LogSeverity DEBUG 0, INFO 1, WARNING 2, ERROR 3
-        logging.getLogger("lab.provision.program").log(
-            (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)[request.severity],
-            "%s",
-            request.message,
-        )
         return empty_pb2.Empty()
 
 

@@ -8,7 +8,7 @@ import runpy
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lab.provision import sdk
 from lab.provision.config import Overrides, Project, project, stack_config
@@ -108,7 +108,7 @@ def _provision(  # noqa: PLR0917
         report=keep,
         preview=run.preview,
     )
-    engine = Engine(world, Providers(config), project=project.name, stack=stack)
+    engine = Engine(world, Providers(config, run.clients), project=project.name, stack=stack)
     deployment = sdk.Deployment(
         project=project.name,
         stack=stack,
@@ -141,6 +141,9 @@ def _run(project: Project, deployment: sdk.Deployment, engine: Engine) -> None:
             sdk.run(lambda: _program(project.program), deployment, engine)
     except Exception as error:  # noqa: BLE001 - a program may raise anything; it is raised again below
         met = error
+    if "CLI does not support" in str(met):
+        # What the SDK says of any feature that the monitor does not advertise.
+        cast("BaseException", met).add_note("the lab runs no transforms and no hooks")
     causes = engine.errors or ([met] if met else [])
     if causes:
         # What is refused needs no traceback; a bug keeps its own.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lab.provision.clients import existing
 from lab.provision.rows import tags
 from lab.provision.rows.row import Change, Naming, Row, props, update, where
 
@@ -27,10 +28,9 @@ def _create_group(change: Change) -> str:
 
 def _without_default_egress(change: Change) -> None:
     """Revoke AWS's allow-all egress rule, as the provider does for every new group."""
-    group = change.aws.describe_security_groups(GroupIds=[change.id])["SecurityGroups"][0]
-    default = [rule for rule in group["IpPermissionsEgress"] if rule["IpProtocol"] == "-1"]
-    if default:
-        change.aws.revoke_security_group_egress(GroupId=change.id, IpPermissions=default)
+    default = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+    revoke = change.aws.revoke_security_group_egress
+    existing(lambda: revoke(GroupId=change.id, IpPermissions=default))
 
 
 def _read_group(change: Change) -> Properties | None:

@@ -152,6 +152,19 @@ def test_removing_what_the_provider_computes_is_no_change(shop, actions):
     assert actions(shop.up('aws.kms.Key("k", opts=here)')) == []
 
 
+def test_declaring_what_aws_chose_is_no_change(shop, actions):
+    program = """
+    vpc = aws.ec2.Vpc("net", cidr_block="10.0.0.0/16", opts=here)
+    subnet = aws.ec2.Subnet("a", vpc_id=vpc.id, cidr_block="10.0.0.0/24", CHOICE opts=here)
+    pulumi.export("zone", subnet.availability_zone)
+    """
+    zone = shop.up(program.replace("CHOICE", "")).outputs["zone"]
+    chosen = program.replace("CHOICE", f'availability_zone="{zone}",')
+    assert actions(shop.up(chosen)) == []
+    other = program.replace("CHOICE", 'availability_zone="eu-west-1x",')
+    assert actions(shop.up(other, preview=True)) == [("replace", "a")]
+
+
 def test_json_documents_of_equal_meaning_are_no_change(shop, actions):
     program = """
     import json
@@ -200,6 +213,11 @@ def test_a_default_provider_is_refused_where_it_is_disabled(shop):
         shop.up('aws.sns.Topic("t")', **{"pulumi:disable-default-providers": ["aws"]})
 
 
+def test_another_account_than_the_provider_allows_is_refused(shop):
+    with pytest.raises(StackFailedError, match="account 123456789012 is not among 210987654321"):
+        shop.up('aws.Provider("p", region="eu-west-1", allowed_account_ids=["210987654321"])')
+
+
 def test_every_error_is_told_not_only_the_first(shop):
     with pytest.raises(StackFailedError) as failure:
         shop.up(
@@ -222,7 +240,7 @@ def test_an_error_of_the_program_itself_is_told(shop):
 
 
 def test_transforms_are_refused_rather_than_lost(shop):
-    with pytest.raises(StackFailedError, match="transforms"):
+    with pytest.raises(StackFailedError, match="the lab runs no transforms"):
         shop.up(
             """
             changed = pulumi.ResourceOptions(provider=provider, transforms=[lambda args: None])
