@@ -60,7 +60,9 @@ def launch(
     own = host_environment(user_data)
     folder = run_dir / "hosts" / instance_id
     folder.mkdir(parents=True, exist_ok=True)
-    complete = {**environment, **own, "AWS_REGION": region, "HOME": str(folder)}
+    # A real host's services listen on all its addresses; here each host has its own.
+    here = {"AWS_REGION": region, "STANDBY_ADDRESS": address, "HOME": str(folder)}
+    complete = {**environment, **own, **here}
 
     def start(name: str, *command: str) -> subprocess.Popen[bytes]:
         logs = run_dir / "logs"
@@ -78,7 +80,7 @@ def launch(
     product, site = own["STANDBY_PRODUCT"], own["STANDBY_SITE"]
     return Host(
         instance_id=instance_id,
-        services=start("services", "lab.product.server", "--address", address),
+        services=start("services", "lab.product.server"),
         guard=start("guard", "recovery.guard", "--product", product, "--site", site),
     )
 

@@ -22,8 +22,8 @@ from lab.configuration import ACTIVE, OVERRIDES, PROJECT, STACKS
 from lab.customers import PRODUCTS_FILE, Shop
 from lab.names import Resolver
 from lab.product import seed
-from recovery import discovery
-from recovery.cloud import databases, secrets
+from recovery import discovery, naming
+from recovery.cloud import databases, metrics, secrets
 from recovery.cloud.client import Region
 from recovery.engine.errors import RefusedError
 
@@ -177,6 +177,15 @@ def _await_ready(found: Topology) -> None:
             lambda deployment=deployment: _follows(region, deployment),
         )
     _say(f"replicas in {standby.region} stream")
+    for product in found.products:
+        dimensions = naming.switch_dimensions(product.name, ACTIVE)
+        _await(
+            f"no guard says in {standby.region} that {product.title} is healthy",
+            lambda dimensions=dimensions: metrics.latest(
+                region, naming.SWITCH_NAMESPACE, naming.HEALTHY_METRIC, dimensions
+            ),
+        )
+    _say(f"guards tell {standby.region} that all is well")
 
 
 def _follows(region: Region, deployment: Deployment) -> bool:
@@ -196,7 +205,7 @@ def _follows(region: Region, deployment: Deployment) -> bool:
         link.close()
 
 
-def _await(otherwise: str, condition: Callable[[], bool]) -> None:
+def _await(otherwise: str, condition: Callable[[], object]) -> None:
     until = time.monotonic() + _READY_SECONDS
     while not condition():
         if time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""One host of the sample product: `python -m lab.product.server --address ADDRESS`.
+"""One host of the sample product: `python -m lab.product.server`.
 
 All services of the product in one process, each on its own port. What the host is comes from its
 environment, as the launch template wrote it into the host's user data.
@@ -6,7 +6,6 @@ environment, as the launch template wrote it into the host's user data.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import re
@@ -33,12 +32,9 @@ _HEALTH = "/health"
 
 def main() -> None:
     """Serve until killed."""
-    parser = argparse.ArgumentParser(prog="python -m lab.product.server", description=__doc__)
-    parser.add_argument("--address", required=True)
-    address: str = parser.parse_args().address
     place = make_place(os.environ)
     listeners = [
-        Listener(address, service["port"], service["name"], place)
+        Listener(os.environ["STANDBY_ADDRESS"], service["port"], service["name"], place)
         for service in json.loads(os.environ["STANDBY_SERVICES"])
     ]
     for listener in listeners[1:]:
