@@ -232,9 +232,18 @@ ROUTES: dict[str, tuple[tuple[str, str, Callable[[Place, Request], Answer]], ...
         ("POST", r"/api/files/(.+)", store_file),
         ("GET", r"/api/files/(.+)", read_file),
     ),
-    "auth": (("POST", r"/auth/login", login),),
-    "analytics": (("POST", r"/analytics/events", record_event),),
-    "notifications": (("POST", r"/notifications(?:/.*)?", queue_notification),),
+    "auth": (
+        ("GET", r"/auth/health", deep_health),
+        ("POST", r"/auth/login", login),
+    ),
+    "analytics": (
+        ("GET", r"/analytics/health", deep_health),
+        ("POST", r"/analytics/events", record_event),
+    ),
+    "notifications": (
+        ("GET", r"/notifications/health", deep_health),
+        ("POST", r"/notifications(?:/.*)?", queue_notification),
+    ),
     "frontend": (("GET", r"/(.*)", page),),
 }
 """Service → method, pattern of the path, what answers. Any service also answers /health."""

@@ -19,6 +19,7 @@ from recovery.engine.parallel import Asking, answers
 from recovery.steps.case import Case
 from recovery.steps.loss import Loss, predict
 from recovery.steps.reach import described
+from recovery.verification.service import health_path
 
 Verdict = Literal["ok", "accepted", "unknown", "wait", "refused"]
 BACKING_UP = "backing-up"
@@ -119,7 +120,7 @@ def first_unhealthy(case: Case) -> str | None:
             answer = web.get(
                 case.product.domain,
                 case.topology.https_port,
-                service.path.removesuffix("/*") + service.health_path,
+                health_path(service),
                 resolver=case.resolver,
                 seconds=2.0,
             )
