@@ -219,23 +219,16 @@ class Instances:
     def stop(self, original: Any, backend: RDSBackend, *arguments: Any) -> DBInstance:
         """Stop an instance and its server."""
         instance = original(backend, *arguments)
-        database = self._database(instance)
-        database.stopped = True
-        if database.server:
-            database.server.stop()
+        self._servers.stop(self._database(instance))
         return instance
 
     def start(self, original: Any, backend: RDSBackend, name: str) -> DBInstance:
         """Start a stopped instance again."""
         instance = original(backend, name)
         database = self._database(instance)
-        database.stopped = False
-
-        def act() -> None:
-            if database.server:
-                database.server.start()
-
-        self._servers.operate(database, (("starting", "rds:start", act),))
+        self._servers.operate(
+            database, (("starting", "rds:start", lambda: self._servers.start(database)),)
+        )
         return instance
 
     def delete(

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -49,6 +50,8 @@ class Database:
     source: Database | None = None
     """What it replicates; None for a writer."""
     link_address: str | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Keeps starting, stopping, promoting and killing the server apart."""
     stopped: bool = False
     """By StopDBInstance: a healed region does not start it."""
 
@@ -135,6 +138,9 @@ class Servers:
                 self._context.failures.append(f"rds {database.id} {status}: {error}")
                 self._set(database, "failed")
                 return
+            if not self._context.is_alive(database.region):
+                _kill_server(database)
+                break
             self._context.changed.set()
             spent = time.monotonic() - began
             self._context.pace.wait(
@@ -189,8 +195,9 @@ class Servers:
 
     def promote(self, database: Database) -> None:
         """Make a replica's server writable; its stream and its link end."""
-        assert database.server
-        database.server.promote()
+        with database.lock:
+            assert database.server
+            database.server.promote()
 
     def detach(self, database: Database) -> None:
         """Forget what a promoted database replicated; drop its slot once the source can be."""
@@ -201,17 +208,34 @@ class Servers:
 
     def reboot(self, database: Database) -> None:
         """Restart the server; its connections end."""
-        if database.server:
-            database.server.stop()
-            database.server.start()
+        with database.lock:
+            if database.server:
+                database.server.stop()
+                database.server.start()
+
+    def stop(self, database: Database) -> None:
+        """Stop the server until it is told to start."""
+        with database.lock:
+            database.stopped = True
+            if database.server:
+                database.server.stop()
+        self._context.changed.set()
+
+    def start(self, database: Database) -> None:
+        """Start the server of a stopped instance."""
+        with database.lock:
+            database.stopped = False
+            if database.server:
+                database.server.start()
 
     def remove(self, database: Database) -> None:
         """End the server and delete its data."""
-        if database.server:
-            database.server.kill()
+        _kill_server(database)
         if database.source:
             self.detach(database)
-        shutil.rmtree(database.folder, ignore_errors=True)
+        with database.lock:
+            database.server = None
+            shutil.rmtree(database.folder, ignore_errors=True)
         self._databases.pop(database.arn, None)
         self._context.changed.set()
 
@@ -227,8 +251,9 @@ class Servers:
                 self._context.start(f"rds {database.id}", lambda one=database: self._revive(one))
 
     def _revive(self, database: Database) -> None:
-        assert database.server
-        database.server.start()
+        with database.lock:
+            if database.server:
+                database.server.start()
         self._drop_abandoned_slots()
         self._context.changed.set()
 
@@ -243,9 +268,18 @@ class Servers:
                 self._abandoned_slots.remove(entry)
 
 
+_PATIENCE_SECONDS = 1.0
+
+
 def _kill_server(database: Database) -> None:
-    if database.server:
-        database.server.kill()
+    """End a server at once; one that is just starting or stopping is waited for a moment."""
+    waited = database.lock.acquire(timeout=_PATIENCE_SECONDS)
+    try:
+        if database.server:
+            database.server.kill()
+    finally:
+        if waited:
+            database.lock.release()
 
 
 def parameters_of(instance: Any) -> dict[str, str]:
