@@ -107,4 +107,6 @@ def _action(
     if service in {"route53", "cloudfront"}:
         return rest.route53_action(method, path), "rest-xml"
     form = parse_qs(body.decode("latin-1")) if b"Action=" in body else query
-    return form.get("Action", [f"{method} {path}"])[0], "ec2" if service == "ec2" else "query"
+    if "Action" not in form:
+        return f"{method} {path}", "json"
+    return form["Action"][0], "ec2" if service == "ec2" else "query"

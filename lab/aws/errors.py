@@ -60,6 +60,7 @@ def shape(call: Call, refusal: Refusal) -> Reply:
         ("Content-Type", content_type),
         ("Content-Length", str(len(body))),
         ("x-amzn-RequestId", request_id),
+        ("x-amzn-ErrorType", refusal.code),
         *refusal.headers,
     ]
     if call.protocol == "cbor":

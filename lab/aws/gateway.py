@@ -8,8 +8,9 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from flask import Response
+from flask import Flask, Response
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.exceptions import HTTPException
 from werkzeug.test import run_wsgi_app
 from werkzeug.wsgi import get_input_stream
 
@@ -20,8 +21,6 @@ from lab.aws.errors import Refusal, RefusedError, Reply
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
-
-    from flask import Flask
 
     from lab.aws.context import Context
     from lab.aws.faults import Fault, FaultPlane
@@ -159,9 +158,12 @@ _FAILED = b"lab: "
 _SHOWN = 400
 
 
-def _application(service: str) -> Flask:
-    """Return moto's application for a service, with failures as JSON instead of HTML."""
-    application = create_backend_app(cast("Any", service))
+def _application(service: str | None) -> Flask:
+    """Return moto's application for a service, with failures as JSON instead of HTML.
+
+    For a service that moto does not have, one that has nothing.
+    """
+    application = create_backend_app(cast("Any", service)) if service else _nothing()
     application.debug = False
     application.config["PROPAGATE_EXCEPTIONS"] = False
 
@@ -181,6 +183,17 @@ def _application(service: str) -> Flask:
     application.register_error_handler(RefusedError, refused)
     application.register_error_handler(NotImplementedError, not_implemented)
     application.register_error_handler(_SERVER_ERROR, failed)
+    return application
+
+
+def _nothing() -> Flask:
+    application = Flask("nothing")
+
+    def answer(_error: HTTPException) -> Response:
+        text = json.dumps({"message": "moto does not have this service"})
+        return Response(_FAILED + text.encode(), _NOT_IMPLEMENTED)
+
+    application.register_error_handler(HTTPException, answer)
     return application
 
 

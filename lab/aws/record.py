@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,11 +27,11 @@ class Recorded:
     seconds: float
 
 
-_KEPT = 200_000
+_KEPT = 100_000
 
 
 class Record:
-    """Calls in the order in which they arrived; the oldest are let go beyond 200,000."""
+    """Calls in the order in which they arrived; the oldest are let go beyond 100,000."""
 
     def __init__(self) -> None:
         self._calls: list[Recorded] = []
@@ -46,11 +47,11 @@ class Record:
                 Recorded(
                     n=number,
                     at=at,
-                    caller=call.caller,
-                    agent=call.agent,
-                    region=call.region,
-                    service=call.service,
-                    action=call.action,
+                    caller=sys.intern(call.caller),
+                    agent=sys.intern(call.agent),
+                    region=sys.intern(call.region),
+                    service=sys.intern(call.service),
+                    action=sys.intern(call.action),
                     outcome="pending",
                     seconds=0.0,
                 )

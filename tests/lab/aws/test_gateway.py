@@ -31,6 +31,11 @@ def test_what_is_not_modelled_is_an_aws_error(aws, service, operation, arguments
     assert refusal(getattr(aws.client(service), operation), **arguments) == "NotImplemented"
 
 
+def test_a_service_that_is_not_there_at_all_is_an_aws_error(aws):
+    act = aws.client("route53-recovery-control-config").list_clusters
+    assert refusal(act) == "NotImplemented"
+
+
 @pytest.mark.parametrize(
     ("fault", "codes"),
     [
