@@ -14,7 +14,8 @@ _OK = 200
 
 # Of one connection, not of the message: RFC 9110, 7.6.1.
 _HOP_BY_HOP = {
-    "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    "connection", "keep-alive", "proxy-connection", "trailer", "transfer-encoding", "upgrade",
+    "te",  # codespell:ignore te
     "content-length", "expect",
 }  # fmt: skip
 
