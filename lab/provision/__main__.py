@@ -43,17 +43,23 @@ def main(arguments: list[str] | None = None) -> int:
             overrides=dict(parse_override(text) for text in options.config),
             preview=options.preview,
         )
-        outcomes = provision(run, options.stacks, _quiet if options.json else _print_step)
+        outcomes = _run(run, options)
     except UsageError as error:
         return _failed(error, 2, as_json=options.json)
     except ProvisionError as error:
         return _failed(error, 1, as_json=options.json)
     if options.json:
         print(json.dumps([_described(o) for o in outcomes], indent=2, default=repr))
-    else:
-        for outcome in outcomes:
-            _print_summary(outcome, preview=options.preview)
     return 0
+
+
+def _run(run: Run, options: argparse.Namespace) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for outcome in provision(run, options.stacks, _quiet if options.json else _print_step):
+        outcomes.append(outcome)
+        if not options.json:
+            _print_summary(outcome, preview=run.preview)
+    return outcomes
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,7 +101,7 @@ def _print_summary(outcome: Outcome, *, preview: bool) -> None:
     counts = Counter(step.action for step in outcome.steps)
     said = ", ".join(f"{counts[action]} {action}" for action in (*_SIGNS, "same") if counts[action])
     kind = "lab preview" if preview else "lab provision"
-    print(f"{outcome.stack}: {kind}: {said or 'nothing'} in {outcome.seconds:.1f} s")
+    print(f"{outcome.stack}: {kind}: {said or 'nothing'} in {outcome.seconds:.1f} s", flush=True)
 
 
 def _described(outcome: Outcome) -> dict[str, object]:

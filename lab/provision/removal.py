@@ -50,7 +50,7 @@ def _delete(world: World, entry: Entry) -> None:
         service=row.service,
         region=entry.region,
         name=entry.name,
-        token=token(entry.urn),
+        token=token(entry.urn, entry.attempt),
         id=entry.id,
         new=entry.inputs,
         old=entry.inputs,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,10 @@ class Place:
     retain: bool
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 80
+
+
 class Resource:
     """One registration on its way to being real."""
 
@@ -42,6 +48,7 @@ class Resource:
         self._entry = world.state.get(place.urn) or next((e for e in aliases if e), None)
         self._region = provider.region
         self._inputs = self._effective(provider.default_tags)
+        self._attempt = self._entry.attempt if self._entry else secrets.token_hex(8)
 
     def settle(self) -> Answer:
         """Create, adopt, update or leave the resource, and answer what is known of it."""
@@ -104,7 +111,7 @@ class Resource:
             service=self._row.service,
             region=self._region,
             name=self._registration.name,
-            token=token(self._urn),
+            token=token(self._urn, self._attempt),
             id=entry.id if entry else "",
             new=inputs,
             old=entry.inputs if entry else {},
@@ -149,7 +156,8 @@ class Resource:
     def _update(self, entry: Entry, found: Difference) -> Answer:
         if self._world.preview:
             self._report("update", found.changed)
-            return self._answer(entry.id, {**entry.outputs, **self._known_changes(found)})
+            kept = {k: v for k, v in entry.outputs.items() if k not in self._row.moving}
+            return self._answer(entry.id, {**kept, **self._known_changes(found)})
         change = self._change(entry, found)
         for each in self._row.updates:
             if each.properties & found.changed:
@@ -167,8 +175,9 @@ class Resource:
     def _replace(self, entry: Entry, found: Difference) -> Answer:
         if self._world.preview:
             return self._previewed("replace", found.replacing)
+        old, new = entry.inputs, self._recorded()
         details = ", ".join(
-            f"{key}: {entry.inputs.get(key)!r} → {self._recorded().get(key)!r}"
+            f"{key}: {_SHORT.repr(old.get(key))} → {_SHORT.repr(new.get(key))}"
             for key in sorted(found.replacing)
         )
         msg = f"AWS would replace {entry.id} ({details}); the lab never replaces what is live"
@@ -200,6 +209,7 @@ class Resource:
             region=self._region,
             inputs=self._recorded(),
             outputs=outputs,
+            attempt=self._attempt,
             pending=True,
             dependencies=registration.dependencies,
             parent=registration.parent,

@@ -7,7 +7,7 @@ import fcntl
 import runpy
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from lab.provision import sdk
@@ -57,19 +57,20 @@ class Run:
 
 def provision(
     run: Run, stacks: Sequence[str], report: Callable[[str, Step], None]
-) -> list[Outcome]:
-    """Provision `stacks` in the order given; each sees the outputs of those before it.
+) -> Generator[Outcome]:
+    """Provision `stacks` in the order given, and yield what was done for each.
+
+    Each sees the outputs of those before it.
 
     `report` is told of each step as it happens. Raise StackFailedError at the first stack that
     fails: what it had made by then is in its state, and the next run goes on from there.
     """
     described = project(run.root)
     configs = {stack: stack_config(described, stack, run.overrides) for stack in stacks}
-    known: dict[str, Properties | None] = {}
+    session = _Session(run=run, project=described, report=report)
     with _alone(run.run_dir / "provision"):
-        return [
-            _provision(run, described, stack, configs[stack], known, report) for stack in stacks
-        ]
+        for stack in stacks:
+            yield session.provision(stack, configs[stack])
 
 
 def state_path(run_dir: Path, stack: str) -> Path:
@@ -77,60 +78,67 @@ def state_path(run_dir: Path, stack: str) -> Path:
     return run_dir / "provision" / f"{stack}.json"
 
 
-def _provision(  # noqa: PLR0917
-    run: Run,
-    project: Project,
-    stack: str,
-    config: dict[str, str],
-    known: dict[str, Properties | None],
-    report: Callable[[str, Step], None],
-) -> Outcome:
-    began = time.monotonic()
-    steps: list[Step] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session:
+    run: Run
+    project: Project
+    report: Callable[[str, Step], None]
+    known: dict[str, Properties | None] = field(default_factory=dict[str, "Properties | None"])
+    """Stack → its outputs; None where they are not known."""
 
-    def keep(step: Step) -> None:
-        steps.append(step)
-        report(stack, step)
+    def provision(self, stack: str, config: dict[str, str]) -> Outcome:
+        """Run the stack's program, take away what it declares no longer, keep its outputs."""
+        began = time.monotonic()
+        steps: list[Step] = []
+        world = self._world(stack, steps)
+        providers = Providers(config, self.run.clients)
+        engine = Engine(world, providers, project=self.project.name, stack=stack)
+        _run(self.project, self._deployment(stack, config), engine)
+        try:
+            remove(world, engine.declared)
+        except ProvisionError as error:
+            raise StackFailedError(stack, [error]) from error
+        if not self.run.preview:
+            world.state.finish(engine.exports)
+        self.known[stack] = None if unknowns(engine.exports) else engine.exports
+        return Outcome(
+            stack=stack,
+            steps=tuple(steps),
+            outputs=engine.exports,
+            seconds=time.monotonic() - began,
+        )
 
-    def references(stack: str) -> Properties | None:
-        if stack not in known:
-            path = state_path(run.run_dir, stack)
-            known[stack] = (State(path).outputs or None) if path.exists() else None
-        return known[stack]
+    def _world(self, stack: str, steps: list[Step]) -> World:
+        def keep(step: Step) -> None:
+            steps.append(step)
+            self.report(stack, step)
 
-    world = World(
-        rows=ROWS,
-        clients=run.clients,
-        state=State(state_path(run.run_dir, stack)),
-        schema=schema,
-        references=references,
-        invoke=invoke,
-        report=keep,
-        preview=run.preview,
-    )
-    engine = Engine(world, Providers(config, run.clients), project=project.name, stack=stack)
-    deployment = sdk.Deployment(
-        project=project.name,
-        stack=stack,
-        organisation=_ORGANISATION,
-        root=project.root,
-        config=config,
-        preview=run.preview,
-    )
-    _run(project, deployment, engine)
-    try:
-        remove(world, engine.declared)
-    except ProvisionError as error:
-        raise StackFailedError(stack, [error]) from error
-    if not run.preview:
-        world.state.finish(engine.exports)
-    known[stack] = None if unknowns(engine.exports) else engine.exports
-    return Outcome(
-        stack=stack,
-        steps=tuple(steps),
-        outputs=engine.exports,
-        seconds=time.monotonic() - began,
-    )
+        return World(
+            rows=ROWS,
+            clients=self.run.clients,
+            state=State(state_path(self.run.run_dir, stack)),
+            schema=schema,
+            references=self._references,
+            invoke=invoke,
+            report=keep,
+            preview=self.run.preview,
+        )
+
+    def _deployment(self, stack: str, config: dict[str, str]) -> sdk.Deployment:
+        return sdk.Deployment(
+            project=self.project.name,
+            stack=stack,
+            organisation=_ORGANISATION,
+            root=self.project.root,
+            config=config,
+            preview=self.run.preview,
+        )
+
+    def _references(self, stack: str) -> Properties | None:
+        if stack not in self.known:
+            state = State(state_path(self.run.run_dir, stack))
+            self.known[stack] = state.outputs if state.finished else None
+        return self.known[stack]
 
 
 def _run(project: Project, deployment: sdk.Deployment, engine: Engine) -> None:

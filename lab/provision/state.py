@@ -31,6 +31,8 @@ class Entry:
     inputs: Properties
     outputs: Properties = field(default_factory=dict[str, Any])
     id: str = ""
+    attempt: str = ""
+    """Unlike any other creation's, also of the same URN: AWS never forgets a token."""
     pending: bool = False
     """It was about to be created: whether it was, only AWS knows."""
     dependencies: tuple[str, ...] = ()
@@ -57,7 +59,7 @@ class State:
         self._lines: dict[str, bytes] = {}
         self.outputs: Properties = {}
         self.finished = False
-        """Whether the stack's last run went through to its end."""
+        """Whether a run of the stack ever went through to its end."""
         if path.exists():
             self._load()
 
@@ -109,12 +111,6 @@ class State:
         with self._lock:
             self._entries.pop(urn, None)
             self._lines.pop(urn, None)
-            self._write()
-
-    def begin(self) -> None:
-        """Mark that a run is under way."""
-        with self._lock:
-            self.finished = False
             self._write()
 
     def finish(self, outputs: Properties) -> None:

@@ -78,9 +78,9 @@ class World:
     claims: Claims = field(default_factory=Claims)
 
 
-def token(urn: str) -> str:
-    """Return what idempotent calls for the resource `urn` carry."""
-    return hashlib.sha256(urn.encode()).hexdigest()[:32]
+def token(urn: str, attempt: str = "") -> str:
+    """Return what idempotent calls for one attempt to create the resource `urn` carry."""
+    return hashlib.sha256(f"{urn} {attempt}".encode()).hexdigest()[:32]
 
 
 @contextmanager

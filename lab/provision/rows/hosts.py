@@ -110,6 +110,7 @@ LAUNCH_TEMPLATE = Row(
     read=_read_template,
     delete=lambda c: c.aws.delete_launch_template(LaunchTemplateId=c.id),
     find=_find_template,
+    moving=props("latestVersion defaultVersion"),
     naming=Naming(property="name", limit=125),
 )
 

@@ -80,6 +80,7 @@ OBJECT = Row(
     service="s3",
     source="internal/service/s3/object.go",
     replace=props("bucket key"),
+    moving=props("etag versionId"),
     local=props("forceDestroy"),
     updates=(
         update(

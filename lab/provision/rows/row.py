@@ -121,6 +121,8 @@ class Row:
     """Properties that steer the provider; AWS never hears of them."""
     refuse: Callable[[Change], str | None] = lambda _change: None
     """Return why this change can never be made, if so."""
+    moving: frozenset[str] = frozenset()
+    """Outputs that every update changes, so that a preview cannot know them."""
     naming: Naming | None = None
     json: frozenset[str] = frozenset()
     """Properties that are JSON documents: equal meaning is no change."""

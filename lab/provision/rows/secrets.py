@@ -205,6 +205,7 @@ PARAMETER = Row(
     service="ssm",
     source="internal/service/ssm/parameter.go",
     replace=props("dataType name"),
+    moving=props("version"),
     local=props("overwrite"),
     updates=(
         update(

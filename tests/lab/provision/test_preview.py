@@ -38,6 +38,19 @@ def test_a_preview_of_changes_touches_nothing(shop, actions):
     assert state_and_calls(shop) == before
 
 
+def test_what_depends_on_an_output_that_an_update_changes_is_previewed_as_changed(shop, actions):
+    program = """
+    size = aws.ssm.Parameter("p", name="/p", type="String", value="VALUE", opts=here)
+    title = size.version.apply(lambda version: f"version {version}")
+    aws.sns.Topic("t", name="t", display_name=title, opts=here)
+    """
+    shop.up(program.replace("VALUE", "1"))
+    changed = program.replace("VALUE", "2")
+    previewed = actions(shop.up(changed, preview=True))
+    assert previewed == [("update", "p"), ("update", "t")]
+    assert actions(shop.up(changed)) == previewed
+
+
 def test_a_preview_reports_deletions(shop, actions):
     shop.up(PROGRAM)
     before = state_and_calls(shop)

@@ -42,7 +42,7 @@ class Lab:
             overrides={**OVERRIDES, **overrides},
             preview=preview,
         )
-        return provision(run, stacks, lambda _stack, _step: None)
+        return list(provision(run, stacks, lambda _stack, _step: None))
 
     def calls(self, after=0):
         with urllib.request.urlopen(f"{self.url}/_lab/calls?after={after}") as answer:
