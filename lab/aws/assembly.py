@@ -22,6 +22,7 @@ from lab.aws import (
     rds_backups,
     rds_groups,
     rds_snapshots,
+    reservations,
     route53,
     s3,
     s3_replication,
@@ -86,6 +87,7 @@ def build(context: Context, options: Options) -> Server:
     rds_snapshots.install(context, servers)
     rds_backups.install()
     quotas.install(limits)
+    reservations.install(reservations.Reservations(limits))
     autoscaling.install(fleet, activities)
     elbv2.install(context, health)
     cloudwatch.install(metrics)

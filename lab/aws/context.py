@@ -75,7 +75,8 @@ class Context:
 
     def kill_region(self, region: str, api: Literal["hang", "refuse"]) -> None:
         """End everything that runs in a region, then let its API fail."""
-        self._regions[region] = RegionState(alive=False, api=api)
+        with self.lock:  # whatever starts a server looks under the lock whether its region lives
+            self._regions[region] = RegionState(alive=False, api=api)
         for act in self.died:
             act(region)
         self._turn()

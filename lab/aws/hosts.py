@@ -217,8 +217,9 @@ class Hosts:
     def _enter_service(self, launch: _Launch) -> None:
         instance: Any = launch.state.instance
         user_data = b64decode(str(instance.user_data or "")).decode()
+        host: Host | None = None
         if "/etc/standby/host.env" in user_data:
-            launch.host = self._launcher.launch(
+            host = self._launcher.launch(
                 run_dir=self._context.run_dir,
                 instance_id=instance.id,
                 address=loopback(instance.private_ip),
@@ -227,6 +228,12 @@ class Hosts:
                 environment=self._environment,
             )
         with self._context.lock:
+            region_died = not self._context.is_alive(launch.group.region)
+            if launch.state not in launch.group.instance_states or region_died:
+                if host:
+                    host.kill()
+                return
+            launch.host = host
             instance._state.name, instance._state.code = "running", 16
             launch.state.lifecycle_state = "InService"
             launch.in_service_at = time.monotonic()

@@ -3,7 +3,7 @@
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.models import EC2Backend, ec2_backends
@@ -13,6 +13,9 @@ from moto.servicequotas.responses import ServiceQuotasResponse
 from lab.aws.context import ACCOUNT
 from lab.aws.errors import RefusedError
 from lab.aws.patch import replace, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STANDARD_VCPUS = "L-1216C47A"
 """Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances (Service Quotas console)."""
@@ -26,6 +29,8 @@ class Quotas:
 
     def __init__(self) -> None:
         self._vcpus: dict[str, float] = {}
+        self.idle: Callable[[str], int] = lambda _region: 0
+        """The vCPUs of a region that are reserved and idle."""
 
     def set(self, region: str, vcpus: float) -> None:
         """Change a region's quota."""
@@ -44,13 +49,20 @@ class Quotas:
             and instance.instance_type.startswith(_STANDARD)
         )
 
-    def refusal(self, region: str, instance_type: str, count: int) -> str | None:
-        """Return why `count` more instances are not launched; None when they are."""
+    def refusal(
+        self, region: str, instance_type: str, count: int, *, reserving: bool = False
+    ) -> str | None:
+        """Return why `count` more instances are not launched, or reserved; None when they are.
+
+        Launched ones fill what is reserved and idle; reserved ones come on top of it.
+        """
         if not instance_type.startswith(_STANDARD):
             return None
-        wanted = self.in_use(region) + count * vcpus_of(instance_type)
+        more = count * vcpus_of(instance_type)
         limit = self.vcpus(region)
-        if wanted <= limit:
+        idle = self.idle(region)
+        taken = idle + more if reserving else max(idle, more)
+        if self.in_use(region) + taken <= limit:
             return None
         return (
             f"You have requested more vCPU capacity than your current vCPU limit of {limit:.0f} "

@@ -334,3 +334,41 @@ def test_a_subnet_is_in_a_zone_of_its_region(aws):
     act = ec2.create_subnet
     code = refusal(act, VpcId=vpc, CidrBlock="10.71.0.0/24", AvailabilityZone=f"{EAST}a")
     assert code == "InvalidParameterValue"
+
+
+def test_a_reservation_holds_capacity_until_instances_fill_it(lab):
+    ec2 = lab.client("ec2")
+    made = ec2.create_capacity_reservation(
+        InstanceType="m6i.large",
+        InstancePlatform="Linux/UNIX",
+        AvailabilityZone=f"{WEST}a",
+        InstanceCount=2,
+        TagSpecifications=[
+            {"ResourceType": "capacity-reservation", "Tags": [{"Key": "for", "Value": "all"}]}
+        ],
+    )["CapacityReservation"]
+
+    def found():
+        return ec2.describe_capacity_reservations(
+            CapacityReservationIds=[made["CapacityReservationId"]]
+        )["CapacityReservations"][0]
+
+    assert found()["AvailableInstanceCount"] == 2
+    assert found()["Tags"] == [{"Key": "for", "Value": "all"}]
+    in_service(lab, group(lab), 2)
+    assert found()["AvailableInstanceCount"] == 1
+    lab.control("POST", "quotas", {"region": WEST, "vcpus": 6})
+    try:
+        act = ec2.create_capacity_reservation
+        code = refusal(
+            act,
+            InstanceType="m6i.large",
+            InstancePlatform="Linux/UNIX",
+            AvailabilityZone=f"{WEST}a",
+            InstanceCount=2,
+        )
+        assert code == "VcpuLimitExceeded"
+    finally:
+        lab.control("POST", "quotas", {"region": WEST, "vcpus": 256})
+    ec2.cancel_capacity_reservation(CapacityReservationId=made["CapacityReservationId"])
+    assert found()["State"] == "cancelled"
