@@ -124,7 +124,10 @@ class Balancer(pulumi.ComponentResource):
                 f"{name}-{service.name}",
                 listener_arn=self.listener_arn,
                 priority=index * _RULE_STEP,
-                conditions=[{"path_pattern": {"values": [service.path]}}],
+                # `/api/*` does not match `/api` itself (ELB User Guide, path conditions).
+                conditions=[
+                    {"path_pattern": {"values": [service.path, service.path.removesuffix("/*")]}}
+                ],
                 actions=[{"type": "forward", "target_group_arn": self.target_groups[service.name]}],
                 opts=pulumi.ResourceOptions(parent=self),
             )

@@ -78,37 +78,28 @@ def standing(case: Case) -> Assignment | None:
 def assess(case: Case) -> Assessment:
     """Run every check against the world as it is now."""
     with Asking() as asking:
-        now_active = asking.ask(lambda: standing(case))
-        unhealthy = asking.ask(lambda: first_unhealthy(case))
-        database = asking.ask(lambda: described(case))
+        asked_standing = asking.ask(lambda: standing(case))
+        asked_health = asking.ask(lambda: first_unhealthy(case))
+        asked_database = asking.ask(lambda: described(case))
         others = {
             "peer": asking.ask(lambda: _peer(case)),
             "capacity": asking.ask(lambda: _capacity(case)),
             "secrets": asking.ask(lambda: _credentials(case)),
         }
-        alive = unhealthy.result() is None
-        findings = [_assigned(case, now_active.result()), _serving(case, unhealthy.result())]
-        found = database.result()
-        loss = None
-        if isinstance(found, OutsideError):
-            findings.append(_refused("database", str(found)))
-        else:
-            findings.append(_database(case, found, healthy_now=alive))
-            loss = asking.ask(lambda: _predicted(case, found, healthy_now=alive)).result()
-        if isinstance(loss, OutsideError):
-            findings.append(_refused("loss", str(loss)))
-            loss = None
-        elif loss is not None:
-            findings.append(_loss(case, loss))
-    for check, future in others.items():
-        answer = future.result()
+    now_active, unhealthy = asked_standing.result(), asked_health.result()
+    findings = [_assigned(case, now_active), _serving(case, unhealthy)]
+    about_database, loss = _about_database(
+        case, asked_database.result(), now_active, healthy_now=unhealthy is None
+    )
+    findings += about_database
+    for check, asked in others.items():
+        answer = asked.result()
         findings.append(
             _refused(check, str(answer)) if isinstance(answer, OutsideError) else answer
         )
-    asserted = now_active.result()
     return Assessment(
         findings=tuple(findings),
-        standing=None if isinstance(asserted, OutsideError) else asserted,
+        standing=None if isinstance(now_active, OutsideError) else now_active,
         loss=loss,
     )
 
@@ -162,6 +153,38 @@ def _serving(case: Case, unhealthy: str | OutsideError | None) -> Finding:
     )
 
 
+def _about_database(
+    case: Case,
+    database: Database | OutsideError | None,
+    now_active: Assignment | OutsideError | None,
+    *,
+    healthy_now: bool,
+) -> tuple[list[Finding], Loss | None]:
+    """Judge the database, and what its promotion would lose while it is a replica."""
+    if isinstance(database, OutsideError):
+        return [_refused("database", str(database))], None
+    if isinstance(now_active, Assignment) and now_active.site == case.site.name:
+        findings = [_writer(case, database)]
+    else:
+        findings = [_database(case, database, healthy_now=healthy_now)]
+    if database is None or database.source is None:
+        return findings, None
+    try:
+        loss = predict(case, database, healthy_now=healthy_now)
+    except OutsideError as error:
+        return [*findings, _refused("loss", str(error))], None
+    return [*findings, _loss(case, loss)], loss
+
+
+def _writer(case: Case, database: Database | None) -> Finding:
+    """Look at the database of a site that is active, or is becoming it."""
+    name = case.deployment.database
+    if database is None:
+        return _refused("database", f"there is no database {name} in {case.site.region}")
+    kind = "replicates nothing" if database.source is None else "is still a replica"
+    return Finding(check="database", verdict="ok", text=f"{name} {kind}, {database.status}")
+
+
 def _database(case: Case, database: Database | None, *, healthy_now: bool) -> Finding:
     name = case.deployment.database
     if database is None:
@@ -195,12 +218,6 @@ def _database(case: Case, database: Database | None, *, healthy_now: bool) -> Fi
         verdict="ok",
         text=f"{name} is {database.status}, replication {database.replication or 'not reported'}",
     )
-
-
-def _predicted(case: Case, database: Database | None, *, healthy_now: bool) -> Loss | None:
-    if database is None or database.source is None:
-        return None
-    return predict(case, database, healthy_now=healthy_now)
 
 
 def _loss(case: Case, loss: Loss) -> Finding:

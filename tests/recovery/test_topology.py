@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from tests.recovery.cases import topology
+
 from recovery.topology import MalformedTopologyError, decode, encode
+from tests.recovery.cases import topology
 
 
 def changed(**fields):

@@ -1,0 +1,89 @@
+"""How long a failover of both products takes by itself: `python bench/failover.py`.
+
+Each run starts a lab with AWS's modelled waits at zero, lets customers write, kills the primary
+region and runs recovery as an operator would. Runs in which the dead region refuses connections
+alternate with runs in which it is a black hole. Prints, as median, least and most:
+
+- orchestration: from the command's start to verified (its end),
+- calls to the dead region, the bounded waits: the longest in `check` plus the longest in `fence`,
+- everything else,
+- first write: from the operator's command to the first write acknowledged through the name.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import launch, rehearsal, report
+
+MOST_SECONDS = 2.0
+MOST_TO_FIRST_WRITE = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One measured failover."""
+
+    whole: float
+    bounded_waits: float
+    first_write: float
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--pairs", type=int, default=5)
+    pairs = options.parse_args().pairs
+    runs: dict[str, list[Run]] = {"refuse": [], "hang": []}
+    for pair in range(pairs):
+        for api, done in runs.items():
+            done.append(measure(api))
+            print(f"pair {pair + 1}, {api}: {done[-1]}", file=sys.stderr)
+    for api, done in runs.items():
+        show(f"{api}: orchestration", [run.whole for run in done])
+        show(f"{api}: waits for the dead region", [run.bounded_waits for run in done])
+        rest = show(f"{api}: everything else", [run.whole - run.bounded_waits for run in done])
+        if rest > MOST_SECONDS:
+            print(f"more than {MOST_SECONDS} s")
+        first = show(f"{api}: first write", [run.first_write for run in done])
+    whole = statistics.median(run.whole for run in runs["refuse"])
+    first = statistics.median(run.first_write for run in runs["refuse"])
+    within = whole <= MOST_SECONDS and first <= MOST_TO_FIRST_WRITE
+    print(
+        f"region refusing: at most {MOST_SECONDS} s verified and {MOST_TO_FIRST_WRITE} s to the "
+        f"first write: {'yes' if within else 'NO'}"
+    )
+    return 0 if within else 1
+
+
+def measure(api: str) -> Run:
+    with tempfile.TemporaryDirectory():
+        story = rehearsal.rehearse(
+            launch.Wanted(speed=0, customers=3, bound=True), api, lambda _: None, quiet=True
+        )
+    if not story.succeeded:
+        sys.exit(f"the failover did not succeed: {report.as_json(story)}")
+    return Run(
+        whole=story.recovery_seconds,
+        bounded_waits=sum(longest_to_dead(story).values()),
+        first_write=max(view.back_after for view in story.views if view.back_after is not None),
+    )
+
+
+def longest_to_dead(story: report.Story) -> dict[str, float]:
+    """Return the longest call to the dead region of each step; calls of a step run side by side."""
+    return {step.step: step.dead_seconds for step in story.calls if step.to_dead}
+
+
+def show(what: str, seconds: list[float]) -> float:
+    middle = statistics.median(seconds)
+    span = f"{min(seconds):.2f} to {max(seconds):.2f}"
+    print(f"{what:<36} {middle:6.2f} s  ({span}, {len(seconds)} runs)")
+    return middle
+
+
+if __name__ == "__main__":
+    Path(".lab").mkdir(exist_ok=True)
+    sys.exit(main())
