@@ -20,6 +20,7 @@ import psycopg2
 from lab import control, environment
 from lab.configuration import ACTIVE, OVERRIDES, PROJECT, STACKS
 from lab.customers import PRODUCTS_FILE, Shop
+from lab.data import load
 from lab.names import Resolver
 from lab.product import seed
 from recovery import discovery, naming
@@ -52,10 +53,13 @@ def main() -> None:
         _provision(given.run_dir)
         found = published_topology()
         _write_products(given.run_dir, found)
-        _seed(found)
+        _seed(found, _loads(given.load, found), given.run_dir)
         _say(f"{_names(found)} have their data")
-        _assign(found)
+        _recover("assign", "--initial", found=found)
+        _say(f"{_names(found)} are assigned to {ACTIVE}")
         _await_ready(found)
+        _recover("verify", "--record", found=found)
+        _say("what there is to verify is recorded")
     except NotReadyError as error:
         sys.exit(str(error))
 
@@ -103,11 +107,30 @@ def _write_products(run_dir: Path, found: Topology) -> None:
     (run_dir / PRODUCTS_FILE).write_text(json.dumps(known))
 
 
-def _seed(found: Topology) -> None:
+def _loads(given: list[str], found: Topology) -> dict[str, Path]:
+    """Return product → dump, of `PRODUCT=FILE` that a person gave."""
+    loads = {name: Path(path) for name, _, path in (each.partition("=") for each in given)}
+    if unknown := [name for name in loads if found.product(name) is None]:
+        known = ", ".join(product.name for product in found.products)
+        raise NotReadyError(f"--load {unknown[0]}: there is no such product; there are {known}")
+    return loads
+
+
+def _seed(found: Topology, loads: dict[str, Path], run_dir: Path) -> None:
     site = found.sites[ACTIVE]
     with ThreadPoolExecutor() as pool:
         for done in [pool.submit(_seed_product, product, site) for product in found.products]:
             done.result()
+    for name, path in loads.items():
+        product = found.product(name)
+        assert product is not None
+        link = _connect(Region(site.region), product.deployments[site.name])
+        try:
+            _say(f"{product.title}: {load.load(path, link, run_dir=run_dir)}")
+        except load.LoadError as error:
+            raise NotReadyError(f"--load {name}: {error}") from error
+        finally:
+            link.close()
 
 
 def _seed_product(product: Product, site: Site) -> None:
@@ -144,14 +167,15 @@ def _connect(region: Region, deployment: Deployment) -> connection:
     )
 
 
-def _assign(found: Topology) -> None:
+def _recover(verb: str, *arguments: str, found: Topology) -> None:
+    """Run one of recovery's commands for the active site, as its operators do."""
     region = found.sites[ACTIVE].region
-    command = [sys.executable, "-m", "recovery.assign", "--region", region, "--initial"]
+    command = [sys.executable, "-m", f"recovery.{verb}", "--region", region, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(done.stdout, done.stderr, file=sys.stderr)
     if done.returncode:
-        raise NotReadyError(f"the first assignment failed: {done.stderr.strip()}")
-    _say(f"{_names(found)} are assigned to {ACTIVE} ({region})")
+        said = (done.stderr or done.stdout).strip()
+        raise NotReadyError(f"{' '.join(command[1:])} ended with {done.returncode}: {said}")
 
 
 def _await_ready(found: Topology) -> None:
