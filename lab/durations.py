@@ -21,64 +21,38 @@ class Duration:
     source: str
 
 
-_RDS = "Amazon RDS User Guide"
+def _assumed(seconds: float, why: str) -> Duration:
+    """Return a duration for which AWS gives no figure; a report says that it is assumed."""
+    return Duration(seconds=seconds, source=f"assumed, AWS gives no figure: {why}")
+
+
 DURATIONS: dict[str, Duration] = {
-    "rds:create": Duration(
-        seconds=480,
-        source=f"{_RDS}, Getting started: creation 'can take up to 20 minutes'; 8 min taken",
+    "rds:create": _assumed(480, "an empty encrypted instance in two zones"),
+    "rds:create-replica": _assumed(
+        600, "snapshot, copy to the other region and restore of a small source"
     ),
-    "rds:create-replica": Duration(
-        seconds=600,
-        source=f"{_RDS}, Working with read replicas: snapshot and copy of the source; 10 min taken",
-    ),
-    "rds:backing-up": Duration(
-        seconds=120,
-        source=f"{_RDS}, Backing up: first backup follows creation, no figure; 2 min taken",
-    ),
+    "rds:backing-up": _assumed(120, "first backup of a small instance"),
     "rds:promote": Duration(
         seconds=240,
-        source=f"{_RDS}, Promoting a read replica: 'several minutes or longer'; 4 min taken",
+        source="Amazon RDS User Guide, Promoting a read replica: several minutes or longer, by "
+        "size; 4 min taken",
     ),
-    "rds:reboot": Duration(
-        seconds=60,
-        source=f"{_RDS}, Rebooting a DB instance: 'typically' under a minute or two; 60 s taken",
-    ),
-    "rds:modify": Duration(
-        seconds=60,
-        source=f"{_RDS}, Modifying a DB instance: no figure; 60 s taken",
-    ),
-    "rds:snapshot": Duration(
-        seconds=180,
-        source=f"{_RDS}, Creating a DB snapshot: depends on the size, no figure; 3 min taken",
-    ),
-    "rds:start": Duration(
-        seconds=300,
-        source=f"{_RDS}, Starting a stopped DB instance: 'minutes or hours'; 5 min taken",
-    ),
-    "rds:delete": Duration(
-        seconds=120,
-        source=f"{_RDS}, Deleting a DB instance: no figure; 2 min taken",
-    ),
-    "ec2:launch": Duration(
-        seconds=45,
-        source="EC2 Auto Scaling User Guide, instance lifecycle: no figure; 45 s to running taken",
-    ),
-    "ec2:replace": Duration(
-        seconds=60,
-        source="EC2 Auto Scaling User Guide, health checks: status checks run each minute",
-    ),
-    "elbv2:provision": Duration(
-        seconds=150,
-        source="Elastic Load Balancing, Application Load Balancers: 'a few minutes'; 150 s taken",
-    ),
+    "rds:reboot": _assumed(60, "reboot that ends a promotion"),
+    "rds:modify": _assumed(60, "change that needs no new host"),
+    "rds:snapshot": _assumed(180, "first snapshot of a small instance"),
+    "rds:start": _assumed(300, "start of a stopped instance"),
+    "rds:delete": _assumed(120, "deletion of an instance"),
+    "ec2:launch": _assumed(45, "from the launch to a booted Linux host"),
+    "ec2:replace": _assumed(60, "status checks run each minute, one of them must fail"),
+    "elbv2:provision": _assumed(150, "application load balancer in two zones"),
     "s3:replicate": Duration(
         seconds=15,
-        source="Amazon S3 User Guide, Replication Time Control: most objects within seconds, "
+        source="Amazon S3 User Guide, S3 Replication Time Control: most objects in seconds, "
         "99.99 % within 15 minutes; 15 s taken",
     ),
     "cloudwatch:period": Duration(
         seconds=60,
-        source="Amazon CloudWatch User Guide: standard resolution metrics have periods of 60 s",
+        source="Amazon CloudWatch API Reference, PutMetricData: standard resolution is a minute",
     ),
 }
 

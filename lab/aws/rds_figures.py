@@ -1,7 +1,8 @@
 """What CloudWatch and DescribeDBInstances say of databases, read from the real servers.
 
-ReplicaLag is -1 where replication is not running (Amazon RDS User Guide, Monitoring read
-replication); OldestReplicationSlotLag is in bytes, FreeStorageSpace in bytes of what is allocated.
+OldestReplicationSlotLag is in bytes, FreeStorageSpace in bytes of what is allocated. That
+ReplicaLag is -1 and the replication status `error` while nothing streams is assumed for
+PostgreSQL: the API Reference names the status, but not when it is taken.
 """
 
 # pyright: reportUnknownMemberType=false
