@@ -8,6 +8,7 @@ from lab.provision.rows import (
     alarms,
     balancing,
     buckets,
+    capacity,
     certificates,
     database,
     database_groups,
@@ -22,6 +23,7 @@ from lab.provision.rows import (
     secrets,
     security,
     tables,
+    targets,
 )
 
 if TYPE_CHECKING:
@@ -34,8 +36,10 @@ ROWS: dict[str, Row] = {
         routes.ROWS,
         security.ROWS,
         hosts.ROWS,
+        capacity.ROWS,
         instance.ROWS,
         balancing.ROWS,
+        targets.ROWS,
         certificates.ROWS,
         dns.ROWS,
         identity.ROWS,

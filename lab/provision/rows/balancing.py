@@ -11,10 +11,10 @@ from lab.provision.rows.row import Change, Naming, Row, pascal_all, props, updat
 if TYPE_CHECKING:
     from lab.provision.values import Properties
 
-_TAGS = tags.tagging(lambda c: {"ResourceArns": [c.id]}, tag="add_tags", untag="remove_tags")
+TAGS = tags.tagging(lambda c: {"ResourceArns": [c.id]}, tag="add_tags", untag="remove_tags")
 
 
-def _attributes(names: dict[str, str], change: Change) -> list[dict[str, str]]:
+def attributes(names: dict[str, str], change: Change) -> list[dict[str, str]]:
     """Return the declared attributes, or those that were and now return to AWS's default."""
     return [
         {"Key": key, "Value": _text(change.new[name])}
@@ -27,7 +27,8 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _suffix(arn: str) -> str:
+def suffix(arn: str) -> str:
+    """Return the part of an ARN by which CloudWatch's dimensions name a balancer or its group."""
     return arn.split(":", 5)[5].removeprefix("loadbalancer/")
 
 
@@ -61,7 +62,7 @@ def _read_balancer(change: Change) -> Properties | None:
     found = _balancer(change)
     return {
         "arn": change.id,
-        "arnSuffix": _suffix(change.id),
+        "arnSuffix": suffix(change.id),
         "dnsName": found["DNSName"],
         "zoneId": found["CanonicalHostedZoneId"],
         "vpcId": found["VpcId"],
@@ -73,10 +74,11 @@ def _read_balancer(change: Change) -> Properties | None:
 
 
 def _find_balancer(change: Change) -> str | None:
-    return _named(change, "load_balancers", "LoadBalancers", "LoadBalancerArn")
+    return named(change, "load_balancers", "LoadBalancers", "LoadBalancerArn")
 
 
-def _named(change: Change, kind: str, key: str, id_: str) -> str | None:
+def named(change: Change, kind: str, key: str, id_: str) -> str | None:
+    """Return the ARN of the balancer or group of the declared name, if there is one."""
     describe = getattr(change.aws, f"describe_{kind}")
     found = existing(lambda: describe(Names=[change.new["name"]]))
     return change.one((item[id_], True) for item in found[key]) if found else None
@@ -91,7 +93,7 @@ LOAD_BALANCER = Row(
         update(
             " ".join(_BALANCER_ATTRIBUTES),
             lambda c: c.aws.modify_load_balancer_attributes(
-                LoadBalancerArn=c.id, Attributes=_attributes(_BALANCER_ATTRIBUTES, c)
+                LoadBalancerArn=c.id, Attributes=attributes(_BALANCER_ATTRIBUTES, c)
             ),
             at_creation=True,
         ),
@@ -111,7 +113,7 @@ LOAD_BALANCER = Row(
                 LoadBalancerArn=c.id, IpAddressType=c.new["ipAddressType"]
             ),
         ),
-        _TAGS,
+        TAGS,
     ),
     create=_create_balancer,
     read=_read_balancer,
@@ -182,7 +184,7 @@ LISTENER = Row(
             "certificateArn defaultActions port protocol sslPolicy",
             lambda c: c.aws.modify_listener(ListenerArn=c.id, **_listening(c)),
         ),
-        _TAGS,
+        TAGS,
     ),
     create=lambda c: c.aws.create_listener(
         LoadBalancerArn=c.new["loadBalancerArn"], **_listening(c), **tags.given(c)
@@ -233,7 +235,7 @@ LISTENER_RULE = Row(
                 RulePriorities=[{"RuleArn": c.id, "Priority": c.new["priority"]}]
             ),
         ),
-        _TAGS,
+        TAGS,
     ),
     create=lambda c: c.aws.create_rule(
         **c.pick("listenerArn", "priority"),
@@ -247,79 +249,4 @@ LISTENER_RULE = Row(
 )
 
 
-# Target group
-
-_GROUP_ATTRIBUTES = {
-    "deregistrationDelay": "deregistration_delay.timeout_seconds",
-    "loadBalancingAlgorithmType": "load_balancing.algorithm.type",
-    "slowStart": "slow_start.duration_seconds",
-}
-
-_HEALTH = {
-    "enabled": "HealthCheckEnabled",
-    "healthyThreshold": "HealthyThresholdCount",
-    "interval": "HealthCheckIntervalSeconds",
-    "path": "HealthCheckPath",
-    "port": "HealthCheckPort",
-    "protocol": "HealthCheckProtocol",
-    "timeout": "HealthCheckTimeoutSeconds",
-    "unhealthyThreshold": "UnhealthyThresholdCount",
-}
-
-
-def _health(change: Change) -> Properties:
-    check = change.new.get("healthCheck", {})
-    made: Properties = {aws: check[name] for name, aws in _HEALTH.items() if name in check}
-    if "HealthCheckPort" in made:
-        made["HealthCheckPort"] = str(made["HealthCheckPort"])
-    if "matcher" in check:
-        made["Matcher"] = {"HttpCode": check["matcher"]}
-    return made
-
-
-def _targets(change: Change) -> Any:
-    return change.aws.describe_target_groups(TargetGroupArns=[change.id])["TargetGroups"][0]
-
-
-def _read_targets(change: Change) -> Properties | None:
-    found = _targets(change)
-    return {
-        "arn": change.id,
-        "arnSuffix": _suffix(change.id),
-        "ipAddressType": found.get("IpAddressType", "ipv4"),
-        "protocolVersion": found.get("ProtocolVersion", "HTTP1"),
-        "loadBalancerArns": found.get("LoadBalancerArns", []),
-    }
-
-
-TARGET_GROUP = Row(
-    type="aws:lb/targetGroup:TargetGroup",
-    service="elbv2",
-    source="internal/service/elbv2/target_group.go",
-    replace=props("ipAddressType name port protocol protocolVersion targetType vpcId"),
-    updates=(
-        update(
-            "healthCheck",
-            lambda c: c.aws.modify_target_group(TargetGroupArn=c.id, **_health(c)),
-        ),
-        update(
-            " ".join(_GROUP_ATTRIBUTES),
-            lambda c: c.aws.modify_target_group_attributes(
-                TargetGroupArn=c.id, Attributes=_attributes(_GROUP_ATTRIBUTES, c)
-            ),
-            at_creation=True,
-        ),
-        _TAGS,
-    ),
-    create=lambda c: c.aws.create_target_group(
-        **c.pick("name", "port", "protocol", "protocolVersion", "vpcId", "targetType"),
-        **_health(c),
-        **tags.given(c),
-    )["TargetGroups"][0]["TargetGroupArn"],
-    read=_read_targets,
-    delete=lambda c: c.aws.delete_target_group(TargetGroupArn=c.id),
-    find=lambda c: _named(c, "target_groups", "TargetGroups", "TargetGroupArn"),
-    naming=Naming(property="name", limit=32),
-)
-
-ROWS = (LOAD_BALANCER, LISTENER, LISTENER_RULE, TARGET_GROUP)
+ROWS = (LOAD_BALANCER, LISTENER, LISTENER_RULE)
