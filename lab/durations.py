@@ -2,8 +2,9 @@
 
 Time in the lab is wall time. Only this table is compressed, by one factor: the lab waits a
 duration divided by the speed, so that a report can show the measured seconds and, apart, what
-AWS's own durations would have made of them. AWS promises few of these figures; where the source
-gives a range or only words, the entry says which figure was taken.
+AWS's own durations would have made of them. AWS promises few of these figures: where its
+words leave room the entry says which figure was taken, and where it says nothing, that the figure
+is assumed.
 """
 
 from __future__ import annotations
