@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -46,6 +48,7 @@ def test_down_leaves_nothing_also_when_a_server_was_killed(bare):
         DBInstanceClass="db.m6g.large",
         Engine="postgres",
         AllocatedStorage=20,
+        DBName="shop",
         MasterUsername="master",
         MasterUserPassword="password-of-master",
     )
@@ -54,10 +57,14 @@ def test_down_leaves_nothing_also_when_a_server_was_killed(bare):
     )
     rds.close()
     servers = [pid for pid in sweep.processes_in(run_dir) if "postgres" in command(pid)]
+    segments = shared_memory(run_dir)
     assert servers
+    assert segments
     kill(min(servers))
     assert bare.down().returncode == 0
     await_nothing_left(bare, run_dir)
+    table = Path("/proc/sysvipc/shm").read_text().splitlines()
+    assert segments.isdisjoint(line.split()[1] for line in table)
 
 
 def test_a_lab_that_is_interrupted_while_it_starts_leaves_nothing(bare):
@@ -75,6 +82,23 @@ def test_a_lab_whose_starter_is_killed_before_it_is_ready_ends(bare, how):
     run_dir = first_run_dir(bare)
     os.kill(started.pid, how)
     started.communicate(timeout=60)
+    await_nothing_left(bare, run_dir)
+
+
+def test_a_lab_that_is_bound_to_its_starter_ends_with_it(bare):
+    script = (
+        "import time\n"
+        "from lab import launch\n"
+        "launch.start(launch.Wanted(empty=True, bound=True), lambda text: None)\n"
+        "print(flush=True)\n"
+        "time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=bare.directory, stdout=subprocess.PIPE
+    ) as starter:
+        starter.stdout.readline()
+        run_dir = bare.run_dir
+        starter.kill()
     await_nothing_left(bare, run_dir)
 
 
@@ -97,6 +121,12 @@ def test_what_a_killed_supervisor_and_watchdog_left_is_swept_by_the_next_lab(bar
     assert bare.run_dir != first
     assert not first.exists()
     assert list(sweep.processes_in(first)) == []
+
+
+def shared_memory(run_dir):
+    """Return the ids of the servers' System V segments: the last word of postmaster.pid."""
+    locks = [path.read_text().splitlines() for path in run_dir.glob("pg/*/data/postmaster.pid")]
+    return {lines[6].split()[1] for lines in locks}
 
 
 def command(pid):
