@@ -1,0 +1,148 @@
+"""The lab's report judges a failover by the customers' ledger and the record of calls."""
+
+import pytest
+
+from lab import ledger, report
+from lab.ledger import Write
+
+
+def call(**given):
+    return report.Call(
+        **{
+            "n": 1,
+            "at": 0.0,
+            "caller": "LABOPERATOR",
+            "agent": "step#shop/promote-database",
+            "region": "us-west-2",
+            "service": "rds",
+            "action": "PromoteReadReplica",
+            "outcome": "200",
+            "seconds": 0.1,
+            **given,
+        }
+    )
+
+
+def wait(at, lab_seconds, *, operation="rds:promote", aws_seconds=240.0, resource="shop-dr-1"):
+    return report.Wait(
+        at=at,
+        operation=operation,
+        resource=resource,
+        region="us-west-2",
+        lab_seconds=lab_seconds,
+        aws_seconds=aws_seconds,
+        source="a user guide",
+    )
+
+
+def view(times, *, present=None, waited=(), speed=100.0, last_heartbeat=10.0):
+    made = [Write(id=f"w{n}", at=at) for n, at in enumerate(times)]
+    has = [write.id for write in made] if present is None else present
+    seen = ledger.experience("shop", made, failed=0, misread=0, until=times[-1], present=has)
+    return report.view(
+        seen,
+        killed_at=10.0,
+        waited=waited,
+        speed=speed,
+        last_heartbeat=last_heartbeat,
+        predicted_loss=0.5,
+    )
+
+
+def test_calls_are_counted_by_step_and_region():
+    made = [
+        call(agent="step#shop/check-standby"),
+        call(agent="step#club/check-standby", region="us-east-2"),
+        call(agent="step#shop/check-standby", region="us-east-1", outcome="hang"),
+        call(agent="step#shop/scale-out"),
+    ]
+    check, scale = report.calls_by_step(made, "us-east-1")
+    assert check.by_region == {"us-west-2": 1, "us-east-2": 1, "us-east-1": 1}
+    assert (check.to_dead, check.dead_answered) == (1, 0)
+    assert (scale.step, scale.to_dead) == ("scale-out", 0)
+
+
+def test_a_call_that_the_dead_region_answered_is_told_apart():
+    (step,) = report.calls_by_step([call(region="us-east-1")], "us-east-1")
+    assert (step.to_dead, step.dead_answered) == (1, 1)
+
+
+@pytest.mark.parametrize("service", ["route53", "iam", "sts"])
+def test_a_global_control_plane_dies_with_its_region(service):
+    assert report.touches(call(service=service, region="aws-global"), "us-east-1")
+    assert not report.touches(call(service=service, region="aws-global"), "us-west-2")
+
+
+def test_a_regional_endpoint_elsewhere_is_not_the_dead_region():
+    assert not report.touches(call(service="sts", region="us-west-2"), "us-east-1")
+
+
+def test_customers_who_lost_nothing_have_no_complaint():
+    seen = view([9.0, 9.9, 14.0])
+    assert seen.complaints == ()
+    assert (seen.outage, seen.back_after) == (pytest.approx(4.1), pytest.approx(4.0))
+
+
+def test_a_loss_after_the_recovery_point_was_foreseen():
+    assert view([9.0, 9.9, 14.0], present=["w0", "w2"], last_heartbeat=9.5).complaints == ()
+
+
+def test_a_loss_before_the_recovery_point_is_a_complaint_that_names_it():
+    (said,) = view([9.0, 9.9, 14.0], present=["w1", "w2"], last_heartbeat=9.5).complaints
+    assert said.endswith("the first w0")
+
+
+def test_a_loss_that_nobody_predicted_is_a_complaint():
+    (said,) = view([9.0, 9.9, 14.0], present=["w0", "w2"], last_heartbeat=None).complaints
+    assert said == "1 acknowledged writes are lost, and recovery predicted none"
+
+
+def test_durations_of_aws_stretch_only_the_time_in_which_they_were_waited_for():
+    seen = view([9.0, 10.0, 14.0], waited=[wait(10.5, 2.4), wait(11.0, 1.0)])
+    assert seen.aws_outage == pytest.approx(4.0 + 2.4 * 99)
+
+
+def test_waits_outside_the_outage_or_of_another_product_do_not_count():
+    waited = [wait(2.0, 2.0), wait(15.0, 2.0), wait(11.0, 1.0, resource="club-dr-1")]
+    seen = view([9.0, 10.0, 14.0], waited=waited)
+    assert (seen.waited, seen.aws_outage) == ((), pytest.approx(4.0))
+
+
+def test_at_speed_zero_the_longest_duration_of_each_operation_counts():
+    waited = [wait(11.0, 0.0), wait(11.0, 0.0, operation="ec2:launch", aws_seconds=45.0)]
+    assert view([9.0, 10.0, 14.0], waited=waited, speed=0).aws_outage == pytest.approx(4 + 285)
+
+
+def test_a_story_with_complaints_did_not_succeed():
+    def story(**given):
+        base = {
+            "killed": "us-east-1",
+            "killed_at": 10.0,
+            "recovery_exit": 0,
+            "recovery_seconds": 1.0,
+            "speed": 0.0,
+            "views": (view([9.0, 14.0]),),
+            "calls": (),
+        }
+        return report.Story(**base | given)
+
+    assert story().succeeded
+    assert not story(recovery_exit=6).succeeded
+    assert not story(views=(view([9.0, 14.0], present=["w1"]),)).succeeded
+
+
+def test_the_report_shows_every_figure_apart(capsys):
+    report.show(
+        report.Story(
+            killed="us-east-1",
+            killed_at=10.0,
+            recovery_exit=0,
+            recovery_seconds=1.0,
+            speed=100.0,
+            views=(view([9.0, 10.0, 14.0], waited=[wait(10.5, 2.4)]),),
+            calls=report.calls_by_step([call()], "us-east-1"),
+        )
+    )
+    said = capsys.readouterr().out
+    assert "4.0 s measured at 100 times AWS's pace; modelled: 4.0 min" in said
+    assert "recovered, no unforeseen loss" in said
