@@ -5,19 +5,22 @@ import os
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
 from lab.customers import Customer, Shop
+from lab.names import Resolver
 from lab.net import authority
 
 NAME = "data.rlg.example"
 
 
-class Names:
-    """A resolver whose answers a test changes."""
+class Names(Resolver):
+    """A resolver with one answer, which counts the questions."""
 
     def __init__(self, address):
+        super().__init__("127.0.0.1:1")
         self.now = address
         self.asked = 0
 
@@ -47,6 +50,7 @@ class Site(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
+    server: Any
     protocol_version = "HTTP/1.1"
 
     def setup(self):

@@ -1,7 +1,7 @@
 """The customers' ledger tells outage, loss and duplicates from acknowledged writes alone."""
 
 from lab import ledger
-from lab.ledger import Write
+from lab.ledger import Gap, Write
 
 
 def writes(*times):
@@ -16,11 +16,11 @@ def test_the_outage_is_the_longest_gap_that_ended_after_the_kill():
     made = writes(0.0, 5.0, 5.25, 10.0, 10.25, 12.0)
     seen = experience(made, until=12.25)
     assert [gap.seconds for gap in seen.gaps] == [5.0, 4.75, 1.75]
-    assert seen.outage(5.125).seconds == 4.75
+    assert seen.outage(5.125) == Gap(since=5.25, until=10.0)
 
 
 def test_customers_who_never_came_back_have_an_outage_that_lasts_to_the_end():
-    assert experience(writes(0.0, 1.0), until=31.0).outage(1.0).until == 31.0
+    assert experience(writes(0.0, 1.0), until=31.0).outage(1.0) == Gap(since=1.0, until=31.0)
 
 
 def test_a_write_that_the_product_does_not_have_is_lost():

@@ -35,7 +35,9 @@ def wait(at, lab_seconds, *, operation="rds:promote", aws_seconds=240.0, resourc
     )
 
 
-def view(times, *, present=None, waited=(), speed=100.0, last_heartbeat=10.0):
+def view(
+    times, *, present=None, waited=(), speed=100.0, last_heartbeat: float | None = 10.0
+) -> report.View:
     made = [Write(id=f"w{n}", at=at) for n, at in enumerate(times)]
     has = [write.id for write in made] if present is None else present
     seen = ledger.experience("shop", made, failed=0, misread=0, until=times[-1], present=has)

@@ -31,6 +31,7 @@ def start():
             start_new_session=True,
             **options,
         )
+        assert process.stdout is not None
         process.stdout.readline()
         started.append(process)
         return process
@@ -91,6 +92,7 @@ def test_a_person_who_looks_at_the_logs_from_a_terminal_is_spared(run_dir):
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
+    assert person.stdout is not None
     try:
         person.stdout.readline()
         sweep.sweep(run_dir)

@@ -96,6 +96,7 @@ def test_a_lab_that_is_bound_to_its_starter_ends_with_it(bare):
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd=bare.directory, stdout=subprocess.PIPE
     ) as starter:
+        assert starter.stdout is not None
         starter.stdout.readline()
         run_dir = bare.run_dir
         starter.kill()

@@ -12,7 +12,7 @@ from lab import sweep
 from lab.data import postgres
 from lab.names import Resolver
 from lab.product import seed, services
-from lab.product.aws import Stored
+from lab.product.aws import Client, Stored
 from lab.product.database import Database
 from lab.product.server import Listener
 
@@ -32,10 +32,12 @@ class LocalDatabase(Database):
         return connect(self.server)
 
 
-class Buckets:
+class Buckets(Client):
     """S3 in a dictionary."""
 
     def __init__(self):
+        nowhere = {"AWS_ENDPOINT_URL": "", "AWS_REGION": "us-east-1"}
+        super().__init__(nowhere | {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""})
         self.objects = {}
 
     def read(self, bucket, key):
@@ -94,7 +96,8 @@ def ask(place):
         threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True).start()
 
     def ask(service, method, path, body=None, token=None):
-        link = http.client.HTTPConnection(*listeners[service].server_address[:2], timeout=5)
+        port = listeners[service].server_address[1]
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         with closing(link):
             given = json.dumps(body) if isinstance(body, dict) else body
