@@ -22,7 +22,7 @@ NOW = datetime(2026, 11, 23, 4, 5, 6, tzinfo=UTC)
     ],
 )
 def test_a_request_is_signed_as_the_sdk_signs_it(
-    token, service, signer, method, path, headers, body
+    *, token, service, signer, method, path, headers, body
 ):
     signed = sign(
         method,
