@@ -148,7 +148,8 @@ class Supervisor:
         pid = str(os.getpid())
         await self._spawn("watchdog", str(order.run_dir), pid, str(order.state_file))
         self._save()
-        await self._spawn("aws", *here, "--speed", f"{order.speed:g}", *order.surroundings)
+        # Nobody wants to wait for AWS while the lab is made; its pace begins when it is ready.
+        await self._spawn("aws", *here, "--speed", "0", *order.surroundings)
         await self._spawn("net", *here)
         await self._spawn("dns", *here)
         self._save()
@@ -156,6 +157,7 @@ class Supervisor:
         self._say("AWS, the network and the resolver run")
         if not order.empty:
             await self._finish("prepare", *here, *(f"--load={load}" for load in order.loads))
+        await asyncio.to_thread(control.post, "speed", {"speed": order.speed})
         if order.customers:
             await self._spawn("customers", *here, "--each", str(order.customers))
         self._ready = True
