@@ -125,8 +125,7 @@ class Guard:
 
     def look(self) -> None:
         """See whether this host is well: heartbeat written, each service answers its check."""
-        ages = _HEARTBEAT_AGES * self.topology.guard.heartbeat_seconds
-        if _boot_clock() - self._beaten > max(ages, postgres.STATEMENT_SECONDS):
+        if not self._beats():
             return
         for service in self.product.services:
             if ill := _ill(self.host.address, service.port, service.health_path):
@@ -139,9 +138,10 @@ class Guard:
         """Tell one region, while the site is assigned, who claims the traffic and when it was well.
 
         The claim of a site is published in its own region; the peer's is taken back in the peer's.
+        Traffic follows the database: nothing is told before the heartbeat is written here.
         """
         held = self.tenure.at(_boot_clock())
-        if not isinstance(held, Held):
+        if not isinstance(held, Held) or not self._beats():
             return
         claim = float(held.claim) if there == self.site else 0.0
         values = [(naming.CLAIM_METRIC, self._dimensions(there), claim)]
@@ -153,6 +153,11 @@ class Guard:
             self._say(f"metrics in {there.region}", "not published", str(error))
         else:
             self._say(f"metrics in {there.region}", f"published, claim {claim:.0f}")
+
+    def _beats(self) -> bool:
+        """Say whether this site's database takes writes: the last heartbeat is not old."""
+        ages = _HEARTBEAT_AGES * self.topology.guard.heartbeat_seconds
+        return _boot_clock() - self._beaten <= max(ages, postgres.STATEMENT_SECONDS)
 
     def _keep_at(self, duty: Callable[[], None], seconds: float) -> None:
         client.calling_step.set(f"{self.product.name}/guard")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recovery import naming
-from recovery.cloud import objects
+from recovery.cloud import client, objects
 from recovery.cloud.client import Region
 from recovery.engine import state
 from recovery.engine.errors import OutsideError
@@ -18,6 +18,7 @@ def opened(execution: str, region: Region, site: Site) -> Journal:
     """
 
     def mirror(content: bytes) -> str | None:
+        client.calling_step.set("journal")
         try:
             objects.write(region, site.bucket, naming.journal_key(execution), content)
         except OutsideError as error:

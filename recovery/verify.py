@@ -15,9 +15,17 @@ from typing import TYPE_CHECKING
 
 from recovery import opening
 from recovery.engine import cli
-from recovery.engine.errors import DEVIATED, FAILED, RECOVERED, OutsideError
+from recovery.engine.errors import (
+    DEVIATED,
+    FAILED,
+    RECOVERED,
+    REFUSED,
+    OutsideError,
+    RefusedError,
+    worst,
+)
 from recovery.engine.parallel import at_once
-from recovery.verification import data, files, service, suite
+from recovery.verification import data, files, recording, service, suite
 from recovery.verification.findings import Finding, Verdict, unverified
 
 if TYPE_CHECKING:
@@ -75,19 +83,24 @@ def main() -> int:
 
 
 def _record(cases: tuple[Case, ...]) -> int:
-    """Record files and data of every product; print a line for each."""
-    taken = at_once(
-        [lambda case=case, take=take: take(case) for case in cases for take in _RECORDS]
-    )
-    owners = [case for case in cases for _ in _RECORDS]
-    for case, finding in zip(owners, taken, strict=True):
-        print(f"{case.product.name:<12} {finding.outcome:<10} {finding.what}: {finding.detail}")
-    if any(finding.outcome == "failed" for finding in taken):
-        return FAILED
-    return RECOVERED if all(finding.outcome == "ok" for finding in taken) else DEVIATED
+    """Record files and data of every product; print what came of each."""
+    taken = at_once([lambda case=case: _recorded(case) for case in cases])
+    for case, (_, lines) in zip(cases, taken, strict=True):
+        for line in lines:
+            print(f"{case.product.name:<12} {line}")
+    return worst(code for code, _ in taken)
 
 
-_RECORDS = (files.record, data.record)
+def _recorded(case: Case) -> tuple[int, list[str]]:
+    """Return the exit code of one product's recording, and what it has to say."""
+    try:
+        findings = recording.record(case)
+    except RefusedError as error:
+        return REFUSED, [f"{'refused':<10} {error}"]
+    lines = [f"{finding.outcome:<10} {finding.what}: {finding.detail}" for finding in findings]
+    if any(finding.outcome == "failed" for finding in findings):
+        return FAILED, lines
+    return (RECOVERED if all(finding.outcome == "ok" for finding in findings) else DEVIATED), lines
 
 
 def _show(verdict: Verdict) -> None:
@@ -106,7 +119,8 @@ def _options() -> argparse.Namespace:
     made.add_argument(
         "--record",
         action="store_true",
-        help="record what files and data are now, to compare with after a failover; verify nothing",
+        help="record what files and data are now, to compare with after a failover; verify "
+        "nothing. Exits 3 where a product's active site is another one",
     )
     return made.parse_args()
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from moto.rds.models import DBInstance, RDSBackend
 
-    Phase = tuple[str, str, Callable[[], None]]
+    Phase = tuple[str, str | None, Callable[[], None]]
 
 
 def install(servers: Servers) -> None:
@@ -141,7 +141,10 @@ class Instances:
         return replica
 
     def promote(self, backend: RDSBackend, wanted: Any) -> DBInstance:
-        """Promote a replica: `modifying`, `rebooting`, then it and its source are detached."""
+        """Promote a replica: `modifying`, `rebooting`, and only then a writer of its own.
+
+        It takes no write before AWS says `available`: nothing promises one earlier.
+        """
         replica = _existing(backend, wanted["db_instance_identifier"])
         rules.check_promotion(replica)
         database = self._database(replica)
@@ -151,18 +154,18 @@ class Instances:
         if window := wanted.get("preferred_backup_window"):
             replica.preferred_backup_window = window
 
-        def act() -> None:
-            if database.server:
-                self._servers.promote(database)
-
-        def reboot() -> None:
-            self._servers.reboot(database)
+        def come_back() -> None:
+            self._servers.promote(database)
             self._detach(database)
 
-        backup = _backup(replica) if gains_backups else ()
         self._servers.operate(
             database,
-            (("modifying", "rds:promote", act), ("rebooting", "rds:reboot", reboot), *backup),
+            (
+                ("modifying", "rds:promote", lambda: None),
+                ("rebooting", "rds:reboot", lambda: self._servers.go_down(database)),
+                ("rebooting", None, come_back),
+                *(_backup(replica) if gains_backups else ()),
+            ),
         )
         return replica
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lab.aws.context import Context
     from lab.aws.postgres import Postgres, Server
 
-    Phase = tuple[str, str, Callable[[], None]]
+    Phase = tuple[str, str | None, Callable[[], None]]
     """A status, the operation of lab.durations that it lasts for, and what is really done."""
 
 LINK_PORT = 5432
@@ -142,6 +142,8 @@ class Servers:
                 _kill_server(database)
                 break
             self._context.changed.set()
+            if duration is None:
+                continue
             spent = time.monotonic() - began
             self._context.pace.wait(
                 duration, resource=database.id, region=database.region, spent=spent
@@ -194,10 +196,11 @@ class Servers:
         )
 
     def promote(self, database: Database) -> None:
-        """Make a replica's server writable; its stream and its link end."""
+        """Start a replica's server as a writer; its stream and its link end."""
         with database.lock:
-            assert database.server
-            database.server.promote()
+            if database.server:
+                database.server.start()
+                database.server.promote()
 
     def detach(self, database: Database) -> None:
         """Forget what a promoted database replicated; drop its slot once the source can be."""
@@ -205,6 +208,12 @@ class Servers:
         if source:
             self._abandoned_slots.append((source, database.slot))
             self._drop_abandoned_slots()
+
+    def go_down(self, database: Database) -> None:
+        """Stop the server for a while; its connections end."""
+        with database.lock:
+            if database.server:
+                database.server.stop()
 
     def reboot(self, database: Database) -> None:
         """Restart the server; its connections end."""

@@ -11,6 +11,7 @@ clock may take the item over with the next token. No two clocks are ever compare
 
 from __future__ import annotations
 
+import contextvars
 import os
 import platform
 import threading
@@ -102,7 +103,8 @@ class Lease:
 
     def keep(self) -> None:
         """Renew in the background until `release`; a lost lease shows at the next `renew`."""
-        threading.Thread(target=self._keep, name="lease", daemon=True).start()
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(self._keep,), name="lease", daemon=True).start()
 
     def _keep(self) -> None:
         while not self._stop.wait(self._ttl / _RENEWALS_PER_TTL):

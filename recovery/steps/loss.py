@@ -29,14 +29,18 @@ class Loss:
 
 def predict(case: Case, database: Database, *, healthy_now: bool) -> Loss:
     """Predict the loss of promoting the target's replica now; an upper bound."""
-    began = _outage_began(case, healthy_now=healthy_now)
     beat = ask(case, database, heartbeat.read)
+    began = _outage_began(case, healthy_now=healthy_now)
     if isinstance(beat, Unseen):
         return _unknown(began, f"the replica cannot be asked ({beat.why})")
     if beat is None:
         return _unknown(began, "no heartbeat has ever reached the replica")
     if began is None:
         return _unknown(None, "nobody saw the product healthy; give --outage-began", beat.at)
+    if case.accepted.outage_began is None:
+        # It was alive when it wrote the heartbeat, and may have been until the next was due.
+        next_beat = beat.at + timedelta(seconds=case.topology.guard.heartbeat_seconds)
+        began = max(began, min(datetime.now(UTC), next_beat))
     seconds = max(0.0, (began - beat.at).total_seconds())
     return Loss(
         seconds=seconds,

@@ -148,9 +148,20 @@ def test_a_missing_item_in_two_tables_refuses(world, made, session):
     assert heartbeat.read(session) is None
 
 
+def test_traffic_follows_the_database_no_claim_before_it_takes_writes(world, made):
+    assign(claim=True)
+    listen(made)
+    made.publish(made.site)
+    made.publish(made.peer)
+
+    assert latest("us-west-2", naming.CLAIM_METRIC, "dr") is None
+    assert latest("us-east-1", naming.CLAIM_METRIC, "primary") is None
+
+
 def test_the_claim_is_published_here_and_taken_back_at_the_peer(world, made):
     assign(claim=True)
     listen(made)
+    made.beat()
     made.publish(made.site)
     made.publish(made.peer)
 
