@@ -31,7 +31,7 @@ def record(case: Case) -> list[Finding]:
         said = f"{len(answers) - len(errors)} of {len(answers)} control tables answer"
         return [failed("assignment", f"{said}, {VOTES} must: {'; '.join(errors)}")]
     told = (answer for answer in answers.values() if not isinstance(answer, OutsideError))
-    #_require_active(case, assignment.newest(told))
+    _require_active(case, assignment.newest(told))
     return at_once([lambda take=take: take(case) for take in (files.record, data.record)])
 
 

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from recovery import verify
+from recovery import assignment, naming, verify
+from recovery.assignment import Assignment
 from recovery.cloud import objects
 from recovery.cloud.client import Region
+from recovery.engine.errors import DEVIATED, FAILED, REFUSED
 from recovery.topology import Request
-from recovery.verification import data, files, service, suite
+from recovery.verification import data, files, records, service, suite
 from tests.recovery.cases import case
 
 PASSWORD = "s3cret of the probe"
@@ -317,6 +319,79 @@ def at_the_peer(seen):
         here=Region(seen.peer.region),
         there=Region(seen.site.region, once=True),
     )
+
+
+@pytest.fixture
+def tables(aws, seen):
+    """The control tables of the three regions, by region."""
+    found = {
+        seen.site.region: seen.site.control_table,
+        seen.peer.region: seen.peer.control_table,
+        seen.witness.name: seen.topology.witness.control_table,
+    }
+    for region, table in found.items():
+        aws("dynamodb", region).create_table(
+            TableName=table,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": naming.CONTROL_HASH_KEY, "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": naming.CONTROL_HASH_KEY, "AttributeType": "S"}],
+        )
+    return found
+
+
+def assign(tables, site, *, epoch=1, settled=True):
+    """Write an assignment into these tables, region → table."""
+    for region, table in tables.items():
+        made = Assignment(site=site, epoch=epoch, claim=False, settled=settled, execution="e")
+        assignment.write(Region(region), table, "rlg-data", made)
+
+
+def has_manifest(seen):
+    return records.kept(seen, files.manifest_key(seen.product.name), files.Manifest) is not None
+
+
+def test_the_active_site_is_recorded_for_both(seen, buckets, tables, capsys):
+    assign(tables, "primary")
+    assert verify._record((at_the_peer(seen),)) == DEVIATED  # there is no database to look into
+    assert "ok         manifest: 3 objects" in capsys.readouterr().out
+    assert has_manifest(seen)
+    assert has_manifest(at_the_peer(seen))
+
+
+def test_a_site_that_is_not_active_records_nothing(seen, buckets, tables, capsys):
+    assign(tables, "primary", epoch=3)
+    assert verify._record((seen,)) == REFUSED
+    assert "refused    primary is active in epoch 3" in (said := capsys.readouterr().out)
+    assert said.endswith("only the active site is recorded; use --region us-east-1\n")
+    assert not has_manifest(seen)
+
+
+def test_a_site_that_came_back_and_does_not_know_better_records_nothing(seen, buckets, tables):
+    assign(tables, "primary")
+    assign({"us-west-2": tables["us-west-2"]}, "dr", epoch=2)
+    assert verify._record((at_the_peer(seen),)) == REFUSED
+    assert not has_manifest(seen)
+
+
+def test_an_unfinished_failover_keeps_what_it_is_measured_with(seen, buckets, tables, capsys):
+    assign(tables, "dr", epoch=2, settled=False)
+    assert verify._record((seen,)) == REFUSED
+    assert "epoch 2 is not settled" in capsys.readouterr().out
+    assert not has_manifest(seen)
+
+
+def test_a_product_that_was_never_assigned_is_not_recorded(seen, buckets, tables, capsys):
+    assert verify._record((seen,)) == REFUSED
+    assert "no site is assigned to rlg-data" in capsys.readouterr().out
+
+
+def test_one_table_alone_does_not_say_who_is_active(seen, buckets, tables, aws, capsys):
+    assign(tables, "dr")
+    for region in ("us-east-1", "us-east-2"):
+        aws("dynamodb", region).delete_table(TableName=tables[region])
+    assert verify._record((seen,)) == FAILED
+    assert "1 of 3 control tables answer, 2 must" in capsys.readouterr().out
+    assert not has_manifest(seen)
 
 
 def test_the_files_of_the_manifest_are_there_and_have_their_bytes(seen, buckets):
