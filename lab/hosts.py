@@ -55,14 +55,15 @@ def launch(
     """Start the host's processes and return at once; its services listen within half a second.
 
     `environment` is all that the host gets beside its own: where AWS, the resolver and the CA
-    are, and its credentials. Raise NoHostEnvironmentError when the user data has none.
+    are, and its credentials; it wins, as the files that a real image holds are not here. Raise
+    NoHostEnvironmentError when the user data has none.
     """
     own = host_environment(user_data)
     folder = run_dir / "hosts" / instance_id
     folder.mkdir(parents=True, exist_ok=True)
     # A real host's services listen on all its addresses; here each host has its own.
     here = {"AWS_REGION": region, "STANDBY_ADDRESS": address, "HOME": str(folder)}
-    complete = {**environment, **own, **here}
+    complete = {**own, **environment, **here}
 
     def start(name: str, *command: str) -> subprocess.Popen[bytes]:
         logs = run_dir / "logs"

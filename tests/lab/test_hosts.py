@@ -1,5 +1,7 @@
 """A host is made from its user data, as an instance is."""
 
+from pathlib import Path
+
 import pytest
 
 from lab import hosts
@@ -29,6 +31,21 @@ def test_user_data_tells_a_host_what_it_is():
 def test_user_data_without_it_is_refused():
     with pytest.raises(hosts.NoHostEnvironmentError, match="host.env"):
         hosts.host_environment("#!/bin/bash\necho\n")
+
+
+def test_the_labs_authority_wins_over_the_file_that_an_image_would_hold(tmp_path):
+    host = hosts.launch(
+        run_dir=tmp_path,
+        instance_id="i-1",
+        address="127.0.0.1",
+        region="us-west-2",
+        user_data=USER_DATA.replace("EMPTY=", "PGSSLROOTCERT=/etc/ssl/rds/global-bundle.pem"),
+        environment={"PGSSLROOTCERT": "/lab/ca.pem"},
+    )
+    environment = Path(f"/proc/{host.guard.pid}/environ").read_bytes().split(b"\0")
+    host.kill()
+    assert b"PGSSLROOTCERT=/lab/ca.pem" in environment
+    assert b"STANDBY_PRODUCT=rlg-data" in environment
 
 
 def test_a_killed_host_leaves_no_process(tmp_path):
