@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 import psycopg2
 
 from lab import control, environment
-from lab.configuration import ACTIVE, OVERRIDES, PROJECT, STACKS
+from lab.configuration import ACTIVE, OVERRIDES, PROJECT, STACKS, surroundings
 from lab.customers import PRODUCTS_FILE, Shop
 from lab.data import load
 from lab.names import Resolver
 from lab.product import seed
 from recovery import discovery, naming
-from recovery.cloud import databases, metrics, secrets
+from recovery.cloud import client, databases, metrics, secrets
 from recovery.cloud.client import Region
 from recovery.engine.errors import RefusedError
 
@@ -53,10 +53,10 @@ def main() -> None:
         _provision(given.run_dir)
         found = published_topology()
         _write_products(given.run_dir, found)
-        _seed(found, _loads(given.load, found), given.run_dir)
-        _say(f"{_names(found)} have their data")
         _recover("assign", "--initial", found=found)
         _say(f"{_names(found)} are assigned to {ACTIVE}")
+        _seed(found, _loads(given.load, found), given.run_dir)
+        _say(f"{_names(found)} have their data")
         _await_ready(found)
         _recover("verify", "--record", found=found)
         _say("what there is to verify is recorded")
@@ -86,6 +86,7 @@ def _provision(run_dir: Path) -> None:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=complete
     ) as process:
+        _warm_up()
         assert process.stdout is not None
         for line in process.stdout:
             last = line.strip()
@@ -96,6 +97,12 @@ def _provision(run_dir: Path) -> None:
                 print(last, file=sys.stderr)
     if process.returncode:
         raise NotReadyError(f"the stacks cannot be provisioned: {last}")
+
+
+def _warm_up() -> None:
+    """Load the SDK while the stacks are made: on a second core that costs nothing."""
+    regions = [Region(name) for name in surroundings().regions]
+    client.prepare(regions, ["rds", "s3", "ssm", "secretsmanager", "cloudwatch"])
 
 
 def _write_products(run_dir: Path, found: Topology) -> None:
