@@ -67,6 +67,8 @@ class StepCalls:
     by_region: dict[str, int]
     to_dead: int
     dead_answered: int
+    dead_seconds: float
+    """The longest call of the step to the dead region; they are made side by side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +139,7 @@ def calls_by_step(calls: Iterable[Call], dead: str) -> tuple[StepCalls, ...]:
                 by_region=dict(Counter(call.region for call in made)),
                 to_dead=len(lost),
                 dead_answered=sum(call.answered for call in lost),
+                dead_seconds=max((call.seconds for call in lost), default=0.0),
             )
         )
     return tuple(found)
