@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lab import customers, environment, launch, ledger, outage, report
+from lab import customers, environment, launch, ledger, outage, report, state
 from lab.configuration import ACTIVE
 from lab.prepare import published_topology
 from recovery import naming
@@ -73,10 +74,16 @@ def rehearse(
 
 
 def recover(run_dir: Path, region: str, *, quiet: bool) -> int:
-    """Run failover to `region` as an operator would, knowing only what `lab env` tells."""
+    """Run failover to `region` as an operator would, knowing only what `lab env` tells.
+
+    The operator's home, and in it the journal, outlives the lab.
+    """
     folder = run_dir / "operator"
     folder.mkdir(exist_ok=True)
-    known = environment.environment(run_dir, "OPERATOR") | {"HOME": str(folder)}
+    home = state.OPERATOR_FOLDER.resolve()
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    known = environment.environment(run_dir, "OPERATOR") | {"HOME": str(home)}
     known |= {name: os.environ[name] for name in ("PATH", "TERM", "LANG") if name in os.environ}
     return subprocess.run(
         [sys.executable, "-m", "recovery.failover", "--region", region],

@@ -11,6 +11,8 @@ FOLDER = Path(".lab")
 STATE_FILE = FOLDER / "state.json"
 ENDED_FILE = FOLDER / "ended.txt"
 """Why the last lab ended, when nobody asked it to."""
+OPERATOR_FOLDER = FOLDER / "operator"
+"""Home of the operator of the last rehearsal; recovery's journal is in it."""
 LOGS_FOLDER = FOLDER / "logs"
 """The logs of the last lab that failed."""
 
