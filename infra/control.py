@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_aws as aws
 
+from infra import authority
 from infra.hosts import image
 from infra.rules import AMAZON_LINUX
 
@@ -16,6 +17,30 @@ if TYPE_CHECKING:
 
 RELEASES = "releases"
 """Prefix, in the bucket of each site, of the wheels that a control host installs."""
+
+_PYTHON = "/opt/standby/venv/bin/python"
+_VARIABLES = "/etc/standby/control.env"
+_RECORD = "standby-record"
+
+_LOGIN = f"""\
+set -a
+. {_VARIABLES}
+set +a
+PATH=/opt/standby/venv/bin:$PATH
+"""
+
+_TIMER = """\
+[Unit]
+Description=Record every hour what there is to verify
+
+[Timer]
+OnCalendar=hourly
+RandomizedDelaySec=10min
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +58,8 @@ class ControlHostArgs:
 class ControlHost(pulumi.ComponentResource):
     """A host in a private subnet of the site, reached by SSM alone, with recovery installed.
 
-    It installs from the bucket of its own region, so that it needs nothing from elsewhere.
+    It installs from the bucket of its own region, so that it needs nothing from the other one.
+    Every hour it records what there is to verify after a failover, while its site is active.
     """
 
     instance_id: pulumi.Output[str]
@@ -68,17 +94,46 @@ class ControlHost(pulumi.ComponentResource):
 
 def user_data(variables: Mapping[str, str], bucket: str) -> str:
     """Return the script of a control host's first start."""
-    lines = "".join(f"{name}={value}\n" for name, value in variables.items())
+    known = {**variables, **authority.VARIABLES}
+    lines = "".join(f"{name}={value}\n" for name, value in known.items())
+    units = "/etc/systemd/system"
     return (
         "#!/bin/bash\n"
         "set -euo pipefail\n"
         "install -d -m 0755 /etc/standby /opt/standby\n"
-        "cat > /etc/standby/control.env <<'END'\n"
-        f"{lines}"
-        "END\n"
-        "dnf install -y python3.11\n"
+        + _file(_VARIABLES, lines)
+        + _file("/etc/profile.d/standby.sh", _LOGIN)
+        + authority.FETCH
+        + "dnf install -y python3.11\n"
         f"aws s3 cp --recursive s3://{bucket}/{RELEASES}/ /opt/standby/{RELEASES}/\n"
         "python3.11 -m venv /opt/standby/venv\n"
-        f"/opt/standby/venv/bin/pip install --no-index"
-        f" --find-links /opt/standby/{RELEASES} standby\n"
+        f"{_PYTHON} -m pip install --no-index --find-links /opt/standby/{RELEASES} standby\n"
+        + _file(f"{units}/{_RECORD}.service", _service(variables["AWS_REGION"]))
+        + _file(f"{units}/{_RECORD}.timer", _TIMER)
+        + f"systemctl enable --now {_RECORD}.timer\n"
     )
+
+
+def _file(path: str, text: str) -> str:
+    return f"cat > {path} <<'END'\n{text}END\n"
+
+
+def _service(region: str) -> str:
+    """Return the unit that records; the site that is not active refuses, which is no failure."""
+    return f"""\
+[Unit]
+Description=Record what there is to verify, while this site is active
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+DynamicUser=yes
+StateDirectory=standby
+EnvironmentFile={_VARIABLES}
+Environment=STANDBY_STATE=/var/lib/standby
+ExecStart={_PYTHON} -m recovery.verify --region {region} --record
+# 3: refused, nothing was changed.
+SuccessExitStatus=3
+TimeoutStartSec=50min
+"""

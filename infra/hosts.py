@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_aws as aws
 
-from infra import access
+from infra import access, authority
 from recovery import naming
 
 if TYPE_CHECKING:
@@ -156,6 +156,7 @@ def environment(args: HostsArgs, database_address: str) -> dict[str, str]:
         "STANDBY_FILES_BUCKET": args.file_bucket,
         "STANDBY_FRONTEND_BUCKET": args.frontend_bucket,
         "STANDBY_SERVICES": _services(product.services),
+        **authority.VARIABLES,
     }
 
 
@@ -177,6 +178,7 @@ def user_data(variables: Mapping[str, str]) -> str:
         "cat > /etc/standby/host.env <<'END'\n"
         f"{lines}"
         "END\n"
+        f"{authority.FETCH}"
         "systemctl enable --now standby-guard.service standby-services.target\n"
     )
 
