@@ -162,6 +162,7 @@ def _replicate(product: Product, ends: _Ends) -> None:
             f"{product.name}-{kind}-from-{ends.active}",
             source,
             destination,
+            ends.of_site(ends.active, lambda found: found.topic_arn),
             ends.regions[ends.active].options(),
         )
     aws.rds.InstanceAutomatedBackupsReplication(

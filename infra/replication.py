@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from infra.region import Region
 
+_RULE = "everything"
 _PROMISE_MINUTES = 15
 """S3 replication time control knows no other time (S3 user guide)."""
 
@@ -32,7 +33,8 @@ class End:
 class BucketReplication(pulumi.ComponentResource):
     """New objects and delete markers of the source reach the destination, under its key.
 
-    Objects that were there before the rule need a batch job; see README.
+    An object that could not be copied is told to the topic of the source's site: S3 never tries
+    it again. Objects that were there before the rule need a batch job; see README.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class BucketReplication(pulumi.ComponentResource):
         name: str,
         source: End,
         destination: End,
+        topic_arn: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("standby:infra:BucketReplication", name, None, opts)
@@ -62,12 +65,45 @@ class BucketReplication(pulumi.ComponentResource):
                 parent=self, provider=source.region.provider, depends_on=[policy]
             ),
         )
+        _failure_alarm(name, source, destination, topic_arn, own)
         self.register_outputs({})
+
+
+def _failure_alarm(
+    name: str,
+    source: End,
+    destination: End,
+    topic_arn: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+) -> None:
+    """Tell of failures; not of their end, as an object that failed stays behind."""
+    aws.cloudwatch.MetricAlarm(
+        name,
+        name=f"{name}-failed",
+        alarm_description=f"{name}: objects were not replicated; copy them with an S3 batch job",
+        # Published in the source's region, and only when something is replicated (S3 User Guide,
+        # using S3 Replication metrics).
+        namespace="AWS/S3",
+        metric_name="OperationsFailedReplication",
+        dimensions={
+            "SourceBucket": source.bucket,
+            "DestinationBucket": destination.bucket,
+            "RuleId": _RULE,
+        },
+        statistic="Sum",
+        comparison_operator="GreaterThanThreshold",
+        threshold=0,
+        period=300,
+        evaluation_periods=1,
+        treat_missing_data="notBreaching",
+        alarm_actions=[topic_arn],
+        opts=opts,
+    )
 
 
 def _rule(destination: End) -> aws.s3.BucketReplicationConfigRuleArgsDict:
     return {
-        "id": "everything",
+        "id": _RULE,
         "status": "Enabled",
         "priority": 1,
         "filter": {"prefix": ""},

@@ -51,7 +51,6 @@ class Balancer(pulumi.ComponentResource):
         self, name: str, args: BalancerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("standby:infra:Balancer", name, None, opts)
-        own = pulumi.ResourceOptions(parent=self)
         balancer = aws.lb.LoadBalancer(
             name,
             name=naming.load_balancer(args.product, args.site),
@@ -60,7 +59,9 @@ class Balancer(pulumi.ComponentResource):
             subnets=args.subnet_ids,
             security_groups=[args.group_id],
             drop_invalid_header_fields=True,
-            opts=own,
+            # In both roles: the other site's failover record names this balancer's address.
+            enable_deletion_protection=True,
+            opts=pulumi.ResourceOptions(parent=self, protect=True),
         )
         self.arn, self.dns_name, self.zone_id = balancer.arn, balancer.dns_name, balancer.zone_id
         self.target_groups = {

@@ -14,6 +14,14 @@ from tests.infra.program import Declaration, Declared, configuration, declare
 
 REGIONS = {"primary": "us-east-1", "dr": "us-west-2"}
 PEER = {"primary": "dr", "dr": "primary"}
+PRODUCT_ACTIONS = {
+    "kms:GenerateDataKey",
+    "s3:DeleteObject",
+    "s3:GetObject",
+    "s3:ListBucket",
+    "s3:PutObject",
+}
+"""What a product does with its files."""
 
 
 def documents(link: Declaration) -> dict[str, bytes]:
@@ -92,7 +100,11 @@ def test_each_record_is_unhealthy_while_the_peer_claims_in_its_own_region(
 
 
 def test_claim_alarms_are_of_the_kind_that_route_53_can_read(link: Declaration) -> None:
-    alarms = link.of("cloudwatch:MetricAlarm")
+    alarms = [
+        each
+        for each in link.of("cloudwatch:MetricAlarm")
+        if each.inputs["namespace"] == naming.SWITCH_NAMESPACE
+    ]
     assert len(alarms) == 4
     for alarm in alarms:
         assert alarm.inputs["period"] == 60
@@ -131,6 +143,29 @@ def test_encrypted_objects_and_delete_markers_are_replicated_and_measured(
         assert destination["metrics"]["status"] == "Enabled"
 
 
+def test_a_failed_replication_is_told_at_the_active_site_for_every_rule(
+    link: Declaration, primary: Declaration
+) -> None:
+    alarms = {
+        each.name: each for each in link.of("cloudwatch:MetricAlarm") if "failed" in _name(each)
+    }
+    configurations = link.of("s3:BucketReplicationConfig")
+    assert alarms.keys() == {each.name for each in configurations}
+    for configuration_ in configurations:
+        alarm, (rule,) = alarms[configuration_.name], configuration_.inputs["rules"]
+        assert alarm.region == configuration_.region == "us-east-1"
+        assert alarm.inputs["namespace"] == "AWS/S3"
+        assert alarm.inputs["metricName"] == "OperationsFailedReplication"
+        assert alarm.inputs["dimensions"] == {
+            "SourceBucket": configuration_.inputs["bucket"],
+            "DestinationBucket": rule["destination"]["bucket"].rpartition("/")[2],
+            "RuleId": rule["id"],
+        }
+        assert (alarm.inputs["statistic"], alarm.inputs["threshold"]) == ("Sum", 0)
+        assert alarm.inputs["treatMissingData"] == "notBreaching"
+        assert alarm.inputs["alarmActions"] == [primary.outputs["site"]["topic_arn"]]
+
+
 def test_the_replication_role_reads_one_end_and_writes_the_other(link: Declaration) -> None:
     allowed = {
         action: resource
@@ -166,6 +201,9 @@ def test_everything_flows_the_other_way_when_the_other_site_is_active(
         outputs={"primary": primary.outputs, "dr": dr_active.outputs},
     )
     assert {each.region for each in turned.of("s3:BucketReplicationConfig")} == {"us-west-2"}
+    assert {
+        each.region for each in turned.of("cloudwatch:MetricAlarm") if "failed" in _name(each)
+    } == {"us-west-2"}
     assert {each.region for each in turned.of("rds:InstanceAutomatedBackupsReplication")} == {
         "us-east-1"
     }
@@ -218,17 +256,17 @@ def test_recovery_may_write_only_to_what_is_named(link: Declaration) -> None:
                 }
 
 
-def test_hosts_may_do_all_that_their_guard_needs_and_never_write_an_assignment(
-    primary: Declaration,
+def test_hosts_may_do_exactly_what_their_guard_and_their_product_need(
+    site: Declaration,
 ) -> None:
-    policies = [each for each in primary.of("iam:RolePolicy") if each.name == "rlg-data-primary"]
+    policies = [each for each in site.of("iam:RolePolicy") if each.name.startswith("rlg-data-")]
     (policy,) = policies
     allowed = {
         action
         for statement in json.loads(policy.inputs["policy"])["Statement"]
         for action in statement["Action"]
     }
-    assert allowed >= permissions.GUARD_ACTIONS
+    assert allowed == permissions.GUARD_ACTIONS | PRODUCT_ACTIONS
     assert "dynamodb:PutItem" not in allowed
     assert "rlg-fans" not in policy.inputs["policy"]
 
@@ -272,6 +310,10 @@ def test_every_name_that_recovery_computes_is_the_one_that_was_given(
     assert found.organisation == settings.organisation
     topic = naming.alerts_topic(settings.organisation)
     assert _names(primary.of("sns:Topic"), "name") == {topic}
+
+
+def _name(declared: Declared) -> str:
+    return declared.inputs["name"]
 
 
 def _names(declared: list[Declared], property_: str) -> set[str]:

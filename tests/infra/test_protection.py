@@ -2,7 +2,9 @@
 
 import json
 
-from tests.infra.program import Declaration, declare
+import pytest
+
+from tests.infra.program import Declaration, configuration, declare
 
 KEEPS_DATA = {
     "dynamodb:Table",
@@ -20,6 +22,14 @@ def test_everything_stateful_is_protected(declaration: Declaration) -> None:
     stateful = [each for kind in KEEPS_DATA for each in declaration.of(kind)]
     assert stateful
     assert [each.name for each in stateful if not each.protect] == []
+
+
+def test_no_balancer_is_deleted_by_accident_in_either_role(site: Declaration) -> None:
+    balancers = site.of("lb:LoadBalancer")
+    assert len(balancers) == 2
+    for balancer in balancers:
+        assert balancer.protect
+        assert balancer.inputs["enableDeletionProtection"] is True
 
 
 def test_databases_and_secrets_are_encrypted_with_the_key_of_their_own_region(
@@ -154,3 +164,34 @@ def test_databases_have_no_way_out_and_only_hosts_and_control_have_one_in(
     assert not [table for table in internet if "database" in table]
     for database in site.of("rds:Instance"):
         assert database.inputs["publiclyAccessible"] is False
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "port"), [("postgres", "18", 5432), ("mysql", "8.4", 3306)]
+)
+@pytest.mark.parametrize("stack", ["primary", "dr"])
+def test_the_control_host_reaches_every_database_of_its_own_site(
+    primary: Declaration, stack: str, engine: str, version: str, port: int
+) -> None:
+    products = json.loads(configuration(stack, {})["standby:products"])
+    for product in products:
+        product["database"] |= {"engine": engine, "version": version}
+    site = declare(stack, config={"products": products}, outputs={"primary": primary.outputs})
+    control = site.outputs["site"]["control_group_id"]
+    databases = {
+        each for one in site.of("rds:Instance") for each in one.inputs["vpcSecurityGroupIds"]
+    }
+    assert len(databases) == 2
+    assert _passes(site, "vpc:SecurityGroupEgressRule", of={control}, to=databases, port=port)
+    assert _passes(site, "vpc:SecurityGroupIngressRule", of=databases, to={control}, port=port)
+
+
+def _passes(site: Declaration, kind: str, *, of: set[str], to: set[str], port: int) -> bool:
+    """Say whether each group of `of` has a rule of this kind for each of `to`, on that port."""
+    rules = {
+        (each.inputs["securityGroupId"], each.inputs.get("referencedSecurityGroupId"))
+        for each in site.of(kind)
+        if each.inputs["fromPort"] == each.inputs["toPort"] == port
+        and each.inputs["ipProtocol"] == "tcp"
+    }
+    return {(one, other) for one in of for other in to} <= rules
