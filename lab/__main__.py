@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from lab import control, customers, environment, launch, ledger, outage
+from lab import configuration, control, customers, environment, launch, ledger, outage
 
 _EXIT_CODES = """\
 exit codes:
@@ -150,14 +150,16 @@ class _Progress:
 
 
 def _loads(given: list[str]) -> tuple[str, ...]:
-    """Return PRODUCT=FILE with absolute paths; a file that is not there is a usage error."""
+    """Return PRODUCT=FILE with absolute paths; raise SystemExit(2) where there is no such thing."""
     found: list[str] = []
+    known = configuration.surroundings().products if given else ()
     for each in given:
-        product, separator, name = each.partition("=")
+        product, _, name = each.partition("=")
         path = Path(name).resolve()
-        if not (separator and product and path.is_file()):
-            _fail(f"--load {each}: PRODUCT=FILE is needed, and the file must exist", 2)
-            raise SystemExit(2)
+        if product not in known:
+            raise SystemExit(_fail(f"--load {each}: PRODUCT=FILE, of {', '.join(known)}", 2))
+        if not path.is_file():
+            raise SystemExit(_fail(f"--load {each}: there is no file {path}", 2))
         found.append(f"{product}={path}")
     return tuple(found)
 

@@ -29,6 +29,8 @@ class Surroundings:
 
     zone: str
     regions: tuple[str, ...]
+    products: tuple[str, ...]
+    """Names of the products that the stacks will make."""
 
 
 def surroundings() -> Surroundings:
@@ -42,5 +44,7 @@ def surroundings() -> Surroundings:
     sites = json.loads(value("sites")).values()
     witness = json.loads(value("witness"))
     return Surroundings(
-        zone=value("zone"), regions=(*(site["region"] for site in sites), witness["region"])
+        zone=value("zone"),
+        regions=(*(site["region"] for site in sites), witness["region"]),
+        products=tuple(product["name"] for product in json.loads(value("products"))),
     )

@@ -55,7 +55,7 @@ def main() -> None:
         _write_products(given.run_dir, found)
         _recover("assign", "--initial", found=found)
         _say(f"{_names(found)} are assigned to {ACTIVE}")
-        _seed(found, _loads(given.load, found), given.run_dir)
+        _seed(found, given.load, given.run_dir)
         _say(f"{_names(found)} have their data")
         _await_ready(found)
         _recover("verify", "--record", found=found)
@@ -114,26 +114,17 @@ def _write_products(run_dir: Path, found: Topology) -> None:
     (run_dir / PRODUCTS_FILE).write_text(json.dumps(known))
 
 
-def _loads(given: list[str], found: Topology) -> dict[str, Path]:
-    """Return product → dump, of `PRODUCT=FILE` that a person gave."""
-    loads = {name: Path(path) for name, _, path in (each.partition("=") for each in given)}
-    if unknown := [name for name in loads if found.product(name) is None]:
-        known = ", ".join(product.name for product in found.products)
-        raise NotReadyError(f"--load {unknown[0]}: there is no such product; there are {known}")
-    return loads
-
-
-def _seed(found: Topology, loads: dict[str, Path], run_dir: Path) -> None:
+def _seed(found: Topology, loads: list[str], run_dir: Path) -> None:
     site = found.sites[ACTIVE]
     with ThreadPoolExecutor() as pool:
         for done in [pool.submit(_seed_product, product, site) for product in found.products]:
             done.result()
-    for name, path in loads.items():
+    for name, _, path in (each.partition("=") for each in loads):
         product = found.product(name)
         assert product is not None
         link = _connect(Region(site.region), product.deployments[site.name])
         try:
-            _say(f"{product.title}: {load.load(path, link, run_dir=run_dir)}")
+            _say(f"{product.title}: {load.load(Path(path), link, run_dir=run_dir)}")
         except load.LoadError as error:
             raise NotReadyError(f"--load {name}: {error}") from error
         finally:

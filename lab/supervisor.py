@@ -239,7 +239,8 @@ class Supervisor:
             return f"the lab's process {name} was killed by {signal.Signals(-status).name}"
         log = (self._logs / f"{name}.log").read_text(errors="replace").strip()
         last = log.splitlines()[-1][:_LAST_WORDS] if log else "it said nothing"
-        return f"the lab's process {name} ended with {status}: {last}"
+        # What prepares the lab says for itself why it could not.
+        return last if name in _FINITE else f"the lab's process {name} ended with {status}: {last}"
 
     def _take_down(self, reason: str) -> None:
         """Leave nothing but, if the lab was not asked to end, the reason and the logs."""
