@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from tests.recovery.cases import case
+
 from recovery import naming
 from recovery.cloud import errors
 from recovery.cloud.databases import Database
@@ -13,6 +13,7 @@ from recovery.cloud.hosts import Group
 from recovery.database.heartbeat import Heartbeat
 from recovery.steps import check, loss
 from recovery.steps.reach import Unseen
+from tests.recovery.cases import case
 
 NOW = datetime.now(UTC)
 
