@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import launch, rehearsal, report
+from lab import launch, outage, rehearsal, report
 
 MOST_SECONDS = 2.0
 MOST_TO_FIRST_WRITE = 4.0
@@ -36,7 +36,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--pairs", type=int, default=5)
     pairs = options.parse_args().pairs
-    runs: dict[str, list[Run]] = {"refuse": [], "hang": []}
+    runs: dict[outage.Api, list[Run]] = {"refuse": [], "hang": []}
     for pair in range(pairs):
         for api, done in runs.items():
             done.append(measure(api))
@@ -58,7 +58,7 @@ def main() -> int:
     return 0 if within else 1
 
 
-def measure(api: str) -> Run:
+def measure(api: outage.Api) -> Run:
     with tempfile.TemporaryDirectory():
         story = rehearsal.rehearse(
             launch.Wanted(speed=0, customers=3, bound=True), api, lambda _: None, quiet=True

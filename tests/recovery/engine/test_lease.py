@@ -14,7 +14,7 @@ class Table:
 
     def __init__(self, name="table"):
         self.name = name
-        self.entry = None
+        self.entry: Entry | None = None
         self.dark = False
         self.lose_next_reply = False
         self._lock = threading.Lock()
@@ -56,6 +56,7 @@ def test_a_free_item_is_taken_with_the_next_token():
     first.take(table)
     first.release()
     lease("bob on elsewhere (process 2.2)").take(table)
+    assert table.entry is not None
     assert (table.entry.holder, table.entry.token) == ("bob on elsewhere (process 2.2)", 2)
 
 
@@ -97,10 +98,11 @@ def test_a_living_process_of_this_host_is_not_taken_for_dead():
     table.entry = Entry(holder=this_process("ada"), execution="failover-1", token=4, renewals=9)
     waited = lease("bob on elsewhere (process 2.2)")
     entry = table.entry
+    entries = []
 
     def renewing():
-        table.entry = replace(entry, renewals=table.entry.renewals + 1)
-        return table.entry
+        entries.append(replace(entry, renewals=len(entries)))
+        return entries[-1]
 
     table.read = renewing
     with pytest.raises(RefusedError):
@@ -124,6 +126,7 @@ def test_a_renewal_whose_answer_was_lost_is_not_mistaken_for_a_theft():
     with pytest.raises(OutsideError):
         held.renew()
     held.renew()
+    assert table.entry is not None
     assert table.entry.holder.startswith("ada")
 
 

@@ -88,12 +88,18 @@ def world(monkeypatch):
     return made
 
 
+def predicted(**accepted):
+    loss = check.assess(case(**accepted)).loss
+    assert loss is not None
+    return loss.seconds
+
+
 def refusal(**accepted):
-    return check.assess(case(**accepted)).refusal
+    return check.assess(case(**accepted)).refusal or ""
 
 
 def test_a_ready_standby_of_a_dead_primary_is_accepted(world):
-    assert refusal() is None
+    assert not refusal()
 
 
 def test_the_dead_region_is_a_finding_and_no_obstacle(world):
@@ -109,7 +115,7 @@ def test_a_region_that_is_already_active_is_refused(world):
 
 def test_an_unfinished_failover_to_the_region_may_go_on(world):
     world.assigned |= {"site": "dr", "settled": False}
-    assert refusal() is None
+    assert not refusal()
 
 
 def test_no_assignment_names_the_command_that_writes_it(world):
@@ -120,7 +126,7 @@ def test_no_assignment_names_the_command_that_writes_it(world):
 def test_customers_that_are_served_are_not_cut_off_unless_it_is_meant(world):
     world.status = 200
     assert "add --even-if-healthy" in refusal()
-    assert refusal(even_if_healthy=True) is None
+    assert not refusal(even_if_healthy=True)
 
 
 @pytest.mark.parametrize("status", ["creating", "modifying", "rebooting", "storage-full", "failed"])
@@ -133,7 +139,7 @@ def test_a_replica_that_is_backing_up_is_waited_for(world):
     world.database = replace(world.database, status="backing-up")
     found = check.assess(case())
     assert found.refusal is None
-    assert "backing-up" in found.waits
+    assert "backing-up" in (found.waits or "")
 
 
 def test_a_missing_replica_is_refused(world):
@@ -155,14 +161,13 @@ def test_a_replica_that_stopped_while_its_source_is_healthy_is_refused(world):
 def test_loss_is_the_outages_start_minus_the_last_heartbeat_and_never_grows_afterwards(world):
     world.seen_healthy = NOW - timedelta(hours=5)
     world.beat = replace(world.beat, at=NOW - timedelta(hours=5, seconds=20))
-    found = check.assess(case()).loss
-    assert found.seconds == pytest.approx(20 + 60)  # the next report was due in 60 s
+    assert predicted() == pytest.approx(20 + 60)  # the next report was due in 60 s
 
 
 def test_loss_above_the_rpo_names_the_value_the_rule_and_the_option(world):
     world.beat = replace(world.beat, at=NOW - timedelta(seconds=90 + 400 - 60))
     assert "predicted loss 400 s exceeds RPO 300 s; rerun with --accept-data-loss 400" in refusal()
-    assert refusal(data_loss_seconds=400.0) is None
+    assert not refusal(data_loss_seconds=400.0)
 
 
 def test_an_accepted_loss_holds_for_that_amount_and_not_more(world):
@@ -174,14 +179,14 @@ def test_an_accepted_loss_holds_for_that_amount_and_not_more(world):
 def test_a_loss_that_nobody_can_know_is_refused(world, beat):
     world.beat = beat
     assert "predicted loss unknown" in refusal()
-    assert refusal(data_loss_seconds=60.0) is None
+    assert not refusal(data_loss_seconds=60.0)
 
 
 def test_without_a_last_sight_the_operator_says_when_it_began(world):
     world.seen_healthy = None
     assert "give --outage-began" in refusal()
     began = world.beat.at + timedelta(seconds=7)
-    assert check.assess(case(outage_began=began)).loss.seconds == pytest.approx(7)
+    assert predicted(outage_began=began) == pytest.approx(7)
 
 
 @pytest.mark.parametrize(
