@@ -13,7 +13,14 @@ from recovery import assignment, opening
 from recovery.assignment import Assignment
 from recovery.cloud.client import Region
 from recovery.engine import cli
-from recovery.engine.errors import FAILED, RECOVERED, REFUSED, OutsideError, worst
+from recovery.engine.errors import (
+    FAILED,
+    RECOVERED,
+    OutsideError,
+    RefusedError,
+    StepFailedError,
+    worst,
+)
 from recovery.engine.parallel import answers
 from recovery.steps.case import Case
 
@@ -21,7 +28,20 @@ FIRST_EPOCH = 1
 
 
 def begin(case: Case) -> None:
-    """Write epoch 1 for the case's site into the three tables, where they have none."""
+    """Write epoch 1 for the case's site into the three tables, where they have none.
+
+    RefusedError where a table names another site or cannot be read: nothing was written then.
+    StepFailedError where a later table failed; run again.
+    """
+    found = shown(case)
+    for region, answer in found.items():
+        if isinstance(answer, OutsideError):
+            raise RefusedError(f"the first assignment needs all three tables: {answer}")
+        if answer is not None and answer.site != case.site.name:
+            raise RefusedError(
+                f"{case.product.name} is assigned to {answer.site} already (epoch {answer.epoch} "
+                f"in {region}); moving it is what recovery.failover does"
+            )
     first = Assignment(
         site=case.site.name,
         epoch=FIRST_EPOCH,
@@ -29,8 +49,11 @@ def begin(case: Case) -> None:
         settled=True,
         execution=case.execution,
     )
-    for region, table in _tables(case):
-        assignment.write_first(region, table, case.product.name, first)
+    try:
+        for region, table in _tables(case):
+            assignment.write_first(region, table, case.product.name, first)
+    except OutsideError as error:
+        raise StepFailedError(f"not all tables took the assignment: {error}") from error
 
 
 def shown(case: Case) -> dict[str, Assignment | OutsideError | None]:
@@ -72,11 +95,11 @@ def main() -> int:
     ):
         if options.initial:
             begin(case)
-        codes.append(_show(case, as_json=options.json, initial=options.initial))
+        codes.append(_show(case, as_json=options.json))
     return worst(codes)
 
 
-def _show(case: Case, *, as_json: bool, initial: bool) -> int:
+def _show(case: Case, *, as_json: bool) -> int:
     found = shown(case)
     for region, answer in found.items():
         fields: dict[str, object] = {"product": case.product.name, "region": region}
@@ -88,14 +111,8 @@ def _show(case: Case, *, as_json: bool, initial: bool) -> int:
             case None:
                 fields["error"] = "no assignment"
         print(json.dumps(fields) if as_json else "\t".join(str(each) for each in fields.values()))
-    if any(isinstance(answer, OutsideError) for answer in found.values()):
-        return FAILED
-    elsewhere = [
-        answer
-        for answer in found.values()
-        if not isinstance(answer, OutsideError) and (not answer or answer.site != case.site.name)
-    ]
-    return REFUSED if initial and elsewhere else RECOVERED
+    unread = any(isinstance(answer, OutsideError) for answer in found.values())
+    return FAILED if unread else RECOVERED
 
 
 if __name__ == "__main__":

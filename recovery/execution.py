@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +10,7 @@ from dataclasses import replace
 from recovery import leasing
 from recovery.assignment import Assignment
 from recovery.cloud import client
-from recovery.engine.errors import OutsideError, RefusedError
+from recovery.engine.errors import BUG, OutsideError, RefusedError
 from recovery.engine.journal import Journal
 from recovery.engine.lease import TTL_SECONDS, Lease, this_process
 from recovery.engine.plan import Outcome, Step, run
@@ -22,7 +23,10 @@ Plan = Callable[[Takeover], tuple[Step, ...]]
 
 
 def execute(case: Case, plan: Plan, journal: Journal, progress: Progress) -> Outcome:
-    """Run the plan for one product under its execution lease; the outcome says how it ended."""
+    """Run the plan for one product under its execution lease; the outcome says how it ended.
+
+    A bug in one product's run is that product's outcome: it must not hide the other's.
+    """
     client.calling_step.set(f"{case.product.name}/open")
     lease = Lease(
         holder=this_process(case.operator),
@@ -31,50 +35,62 @@ def execute(case: Case, plan: Plan, journal: Journal, progress: Progress) -> Out
         clock=time.monotonic,
     )
     try:
-        _take(lease, case, progress)
-        going = takeover_of(case)
-        committed = going.resumes and _is_promoted(case)
+        return _execute(case, plan, lease, journal, progress)
     except (RefusedError, OutsideError) as error:
-        lease.release()
         progress.say(case.product.name, "open", "refused", str(error))
         return Outcome(
             product=case.product.name, exit_code=RefusedError.exit_code, error=str(error)
         )
-    lease.keep()
-    try:
-        outcome = run(
-            case.product.name,
-            plan(going),
-            token=lease,
-            journal=journal,
-            progress=progress,
-            entering=lambda step: client.calling_step.set(f"{case.product.name}/{step}"),
-            committed=committed,
-        )
-        outcome.epoch = going.target.epoch
-        return outcome
+    except Exception as error:
+        if os.environ.get("STANDBY_TRACE"):
+            raise
+        said = f"a bug: {type(error).__name__}: {error} (STANDBY_TRACE=1 shows where)"
+        progress.say(case.product.name, "open", "failed", said)
+        return Outcome(product=case.product.name, exit_code=BUG, error=said)
     finally:
         client.calling_step.set(f"{case.product.name}/close")
         lease.release()
 
 
+def _execute(case: Case, plan: Plan, lease: Lease, journal: Journal, progress: Progress) -> Outcome:
+    _take(lease, case, progress)
+    going = takeover_of(case)
+    outcome = run(
+        case.product.name,
+        plan(going),
+        token=lease,
+        journal=journal,
+        progress=progress,
+        entering=lambda step: client.calling_step.set(f"{case.product.name}/{step}"),
+        changed=going.resumes,
+        committed=going.promoted,
+    )
+    outcome.epoch = going.target.epoch
+    return outcome
+
+
 def _take(lease: Lease, case: Case, progress: Progress) -> None:
-    lease.take(leasing.ControlTable(case.here, case.site.control_table, case.product.name))
+    """Take the target's lease and the witness's; a dark witness is said and passed over."""
+    product, witness = case.product.name, case.topology.witness
+    lease.take(leasing.ControlTable(case.here, case.site.control_table, product))
+    lease.keep()
     try:
-        lease.take(
-            leasing.ControlTable(
-                case.witness, case.topology.witness.control_table, case.product.name
-            )
-        )
+        lease.take(leasing.ControlTable(case.witness, witness.control_table, product))
     except OutsideError as error:
-        progress.say(case.product.name, "open", "says", f"the witness is dark: {error}")
+        progress.say(product, "open", "says", f"the witness is dark: {error}")
 
 
 def takeover_of(case: Case) -> Takeover:
     """Return what is to be brought about: the unfinished epoch of the site, or the next one."""
     now = check.standing(case)
     if now is not None and now.site == case.site.name and not now.settled:
-        return Takeover(case=case, target=replace(now, execution=case.execution), resumes=True)
+        database = reach.described(case)
+        return Takeover(
+            case=case,
+            target=replace(now, execution=case.execution),
+            resumes=True,
+            promoted=database is not None and database.source is None,
+        )
     target = Assignment(
         site=case.site.name,
         epoch=now.epoch + 1 if now else 1,
@@ -82,9 +98,4 @@ def takeover_of(case: Case) -> Takeover:
         settled=False,
         execution=case.execution,
     )
-    return Takeover(case=case, target=target, resumes=False)
-
-
-def _is_promoted(case: Case) -> bool:
-    database = reach.described(case)
-    return database is not None and database.source is None
+    return Takeover(case=case, target=target, resumes=False, promoted=False)

@@ -28,8 +28,8 @@ def plan(going: Takeover) -> tuple[Step, ...]:
     case, epoch = going.case, going.target.epoch
     return (
         Step(name="check-standby", reads_only=True, act=going.check, done=going.is_checked),
-        Step(name="tell-people", act=going.tell_begin, done=lambda: going.was_told("begins")),
         Step(name="assign-site", act=going.assign, done=lambda: going.is_assigned(settled=False)),
+        Step(name="tell-people", act=going.tell_begin, done=lambda: going.was_told("begins")),
         Step(name="fence-peer", act=going.fence, done=going.is_fencing_recorded),
         Step(name="record-point", act=going.record, done=going.is_recorded),
         Step(
@@ -56,11 +56,11 @@ def plan(going: Takeover) -> tuple[Step, ...]:
         Step(name="verify-service", act=going.verify, done=going.is_verified),
         Step(
             name="snapshot-database",
-            act=lambda _: promote.begin_snapshot(case, epoch),
+            act=lambda report: promote.begin_snapshot(case, epoch, report),
             done=lambda: promote.is_snapshot_begun(case, epoch),
         ),
-        Step(name="settle-assignment", act=going.settle, done=going.is_settled),
         Step(name="tell-people-again", act=going.tell_end, done=lambda: going.was_told("ended")),
+        Step(name="settle-assignment", act=going.settle, done=going.is_settled),
     )
 
 
@@ -96,7 +96,7 @@ def _rehearse(cases: tuple[Case, ...], *, as_json: bool) -> int:
 
     def look(case: Case) -> summary.Rehearsal:
         going = takeover_of(case)
-        assessment = None if going.resumes else check.assess(case)
+        assessment = None if going.promoted else check.assess(case)
         return summary.Rehearsal(
             product=case.product.name,
             assessment=assessment,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import socket
 
-from recovery.engine.errors import OutsideError
+from recovery.engine.errors import PassingError
 
 RESOLVER_SECONDS = 2.0
 DNS_PORT = 53
 
 
-class UnresolvedError(OutsideError):
+class UnresolvedError(PassingError):
     """A name has no address, or the resolver does not answer."""
 
 

@@ -9,8 +9,11 @@ from recovery.topology import Site
 
 
 def was_told(region: Region, site: Site, message: str) -> bool:
-    """Say whether the message with this id went out."""
-    return objects.exists(region, site.bucket, _key(message))
+    """Say whether the message with this id is known to have gone out."""
+    try:
+        return objects.exists(region, site.bucket, _key(message))
+    except OutsideError:
+        return False
 
 
 def tell(region: Region, site: Site, message: str, subject: str, text: str) -> str | None:

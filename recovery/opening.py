@@ -39,7 +39,7 @@ def cases(
             site=site,
             peer=peer,
             here=here,
-            witness=Region(topology.witness.region),
+            witness=Region(topology.witness.region, once=True),
             there=Region(peer.region, once=True),
             resolver=resolver,
             execution=execution,

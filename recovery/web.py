@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recovery import names
-from recovery.engine.errors import OutsideError
+from recovery.engine.errors import PassingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ MOST_BYTES = 4 * 1024 * 1024
 """As much of an answer is read; a probe needs no more."""
 
 
-class UnansweredError(OutsideError):
+class UnansweredError(PassingError):
     """No answer came: no connection, a wrong certificate, a timeout, or not HTTP."""
 
 

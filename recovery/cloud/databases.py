@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 AVAILABLE = "available"
 BACKING_UP = "backing-up"
-REPLICATING = "replicating"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recovery.engine.errors import OutsideError
+from recovery.engine.errors import OutsideError, PassingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,28 +25,35 @@ if TYPE_CHECKING:
 class CloudError(OutsideError):
     """A call to AWS failed."""
 
+    advice = ""
+    """What the caller can do about it; ends the message."""
+
     def __init__(self, operation: str, region: str, code: str, message: str) -> None:
         self.operation = operation
         self.region = region
         self.code = code
         self.message = " ".join(message.split())
-        super().__init__(f"{operation} in {region}: {code}: {self.message}")
+        super().__init__(f"{operation} in {region}: {code}: {self.message}{self.advice}")
 
 
-class UnreachableError(CloudError):
+class UnreachableError(CloudError, PassingError):
     """No usable answer came; whether the call took effect is unknown."""
 
 
-class ThrottledError(CloudError):
+class ThrottledError(CloudError, PassingError):
     """AWS still asked to slow down after the retries."""
 
 
 class CredentialsExpiredError(CloudError):
     """The credentials were valid once; sign in again."""
 
+    advice = "; sign in again, then run the same command"
+
 
 class DeniedError(CloudError):
     """There are no credentials, or they do not allow this."""
+
+    advice = "; sign in as the recovery role, or run on a control host"
 
 
 class NotFoundError(CloudError):

@@ -11,7 +11,7 @@ Each message is one line and names the database; none carries a password.
 
 from __future__ import annotations
 
-from recovery.engine.errors import OutsideError
+from recovery.engine.errors import OutsideError, PassingError
 
 
 class DatabaseError(OutsideError):
@@ -24,7 +24,7 @@ class DatabaseError(OutsideError):
         super().__init__(f"database {where}: {f'{code} ' if code else ''}{self.message}")
 
 
-class DatabaseUnreachableError(DatabaseError):
+class DatabaseUnreachableError(DatabaseError, PassingError):
     """No connection could be made in time, or it broke."""
 
 

@@ -19,6 +19,7 @@ exit codes:
   4  failed before the point of no return; run again
   5  stranded after the point of no return; run again, or finish by hand (RUNBOOK.md)
   6  finished, but something deviates or could not be verified
+130  interrupted: what was under way in AWS goes on there; run again
 Several products: the worst of theirs, in the order 5 1 4 6 3 0.
 """
 

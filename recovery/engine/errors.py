@@ -6,7 +6,8 @@
     ├── StrandedError     5  after it; a rerun goes on, or a person finishes
     └── DeviatedError     6  finished, but something is not as it should be or was not verified
     OutsideError             AWS, a database or a network did not do what was asked; the place in
-                             the plan decides which of the above that means
+    └── PassingError         the plan decides which of the above that means. What may pass by
+                             itself is waited out where a step waits anyway
 
 0 means recovered and verified, 1 a bug, 2 wrong usage. Messages give value, rule, next action.
 """
@@ -56,6 +57,10 @@ class DeviatedError(RecoveryError):
 
 class OutsideError(Exception):
     """AWS, a database or a network failed us; subclasses live with what they translate."""
+
+
+class PassingError(OutsideError):
+    """It may pass by itself: no answer, a throttle, a name that does not resolve now."""
 
 
 def worst(codes: Iterable[int]) -> int:

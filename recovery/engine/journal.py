@@ -120,6 +120,8 @@ class Journal:
             self._changed.notify_all()
         if self._copier:
             self._copier.join(_MIRROR_SECONDS)
+            if self._copier.is_alive():
+                self.mirror_fault = "the end was not copied in time"
         os.close(self._file)
 
 

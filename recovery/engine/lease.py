@@ -87,7 +87,8 @@ class Lease:
         except Conflict as error:
             msg = f"another operator took the lease in {table.name} at this moment; run again"
             raise RefusedError(msg) from error
-        self._held[table.name] = (table, entry)
+        with self._lock:
+            self._held[table.name] = (table, entry)
 
     def _wait_until_still(self, table: Table, found: Entry) -> None:
         began = self._clock()
@@ -164,7 +165,7 @@ class Lease:
 
 def this_process(operator: str) -> str:
     """Return the holder's name of this process: operator, host, process id and its start."""
-    return f"{operator} on {platform.node()} (process {os.getpid()}.{_started(os.getpid())})"
+    return f"{operator} on {_machine()} (process {os.getpid()}.{_started(os.getpid())})"
 
 
 def _is_dead_here(holder: str) -> bool:
@@ -172,7 +173,13 @@ def _is_dead_here(holder: str) -> bool:
     _, _, place = holder.rpartition(" on ")
     host, _, process = place.partition(" (process ")
     pid, _, started = process.rstrip(")").partition(".")
-    return host == platform.node() and pid.isdigit() and _started(int(pid)) != started
+    return host == _machine() and pid.isdigit() and _started(int(pid)) != started
+
+
+def _machine() -> str:
+    """Name this boot of this machine and its process ids, whatever its host name is."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{platform.node()}/{boot[:8]}/{Path('/proc/self/ns/pid').readlink()}"
 
 
 def _started(pid: int) -> str:

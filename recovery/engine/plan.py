@@ -97,18 +97,19 @@ def run(
     journal: Journal,
     progress: Progress,
     entering: Callable[[str], object],
+    changed: bool,
     committed: bool,
 ) -> Outcome:
     """Run the steps in order until one fails; the outcome says how it ended.
 
-    `entering` is told each step's name before it is looked at. `committed`: an earlier execution
-    is known to have passed the point of no return. Errors of the outside world end the plan with
-    the exit code that its place gives: refused before anything was changed, failed before the
-    point of no return, stranded after.
+    `entering` is told each step's name before it is looked at. `changed`, `committed`: what an
+    earlier execution that this one resumes is known to have done. Errors of the outside world end
+    the plan with the exit code that its place gives: refused before anything was changed, failed
+    before the point of no return, stranded after.
     """
     outcome = Outcome(product=product)
     runner = _Runner(product, outcome, token, journal, progress)
-    runner.changed = runner.committed = committed
+    runner.changed, runner.committed = changed, committed
     for step in steps:
         entering(step.name)
         try:
@@ -140,16 +141,19 @@ class _Runner:
         seen = step.done()
         if seen.holds:
             self.committed |= step.commits
-            self.changed |= step.commits
             self.record(step.name, "holds", seen.text)
         else:
             self._token.renew()
             self._journal.write(self._product, step.name, "acting", {"saw": seen.text})
             self._progress.say(self._product, step.name, "acting", seen.text)
-            self.committed |= step.commits
             deviations = len(self._outcome.deviations)
             self.changed |= not step.reads_only
-            step.act(_StepReport(self, step.name))
+            before, self.committed = self.committed, self.committed or step.commits
+            try:
+                step.act(_StepReport(self, step.name))
+            except RefusedError:
+                self.committed = before  # it was not done, and never will be by itself
+                raise
             seen_after = step.done()
             if not seen_after.holds and len(self._outcome.deviations) == deviations:
                 msg = f"it acted, yet {seen_after.text}"

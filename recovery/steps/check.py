@@ -7,22 +7,22 @@ where it comes within two seconds, and its silence is a finding, never an obstac
 from __future__ import annotations
 
 import math
+import ssl
 from dataclasses import dataclass
 from typing import Literal
 
-from recovery import assignment, web
+from recovery import assignment, names, web
 from recovery.assignment import Assignment
 from recovery.cloud import databases, hosts, quotas, secrets
 from recovery.cloud.databases import Database
 from recovery.engine.errors import OutsideError, RefusedError
 from recovery.engine.parallel import Asking, answers
-from recovery.steps.case import Case
+from recovery.steps.case import PEER_SECONDS, Case
 from recovery.steps.loss import Loss, predict
 from recovery.steps.reach import described
 from recovery.verification.service import health_path
 
 Verdict = Literal["ok", "accepted", "unknown", "wait", "refused"]
-BACKING_UP = "backing-up"
 _BROKEN_REPLICATION = {"error", "stopped", "terminated", "replication stop point set"}
 
 
@@ -86,17 +86,16 @@ def assess(case: Case) -> Assessment:
             "capacity": asking.ask(lambda: _capacity(case)),
             "secrets": asking.ask(lambda: _credentials(case)),
         }
-    now_active, unhealthy = asked_standing.result(), asked_health.result()
-    findings = [_assigned(case, now_active), _serving(case, unhealthy)]
-    about_database, loss = _about_database(
-        case, asked_database.result(), now_active, healthy_now=unhealthy is None
-    )
-    findings += about_database
-    for check, asked in others.items():
-        answer = asked.result()
-        findings.append(
-            _refused(check, str(answer)) if isinstance(answer, OutsideError) else answer
+        now_active, unhealthy = asked_standing.result(), asked_health.result()
+        findings = [_assigned(case, now_active), _serving(case, unhealthy)]
+        about_database, loss = _about_database(
+            case, asked_database.result(), now_active, healthy_now=unhealthy is None
         )
+        findings += about_database
+        for check, asked in others.items():
+            answer = asked.result()
+            failed = isinstance(answer, OutsideError)
+            findings.append(_refused(check, str(answer)) if failed else answer)
     return Assessment(
         findings=tuple(findings),
         standing=None if isinstance(now_active, OutsideError) else now_active,
@@ -104,8 +103,15 @@ def assess(case: Case) -> Assessment:
     )
 
 
+class CannotTellError(OutsideError):
+    """Whether customers are served cannot be seen from here: the fault may be this machine's."""
+
+
 def first_unhealthy(case: Case) -> str | None:
-    """Return None if every service answers its customers, else the first that does not."""
+    """Return None if every service answers its customers, else the first that does not.
+
+    Raise CannotTellError where this machine's own resolver or authority may be at fault.
+    """
     for service in case.product.services:
         try:
             answer = web.get(
@@ -115,7 +121,11 @@ def first_unhealthy(case: Case) -> str | None:
                 resolver=case.resolver,
                 seconds=2.0,
             )
-        except OutsideError as error:
+        except names.UnresolvedError as error:
+            raise CannotTellError(f"{error}; look at --resolver") from error
+        except web.UnansweredError as error:
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                raise CannotTellError(f"{error}; look at SSL_CERT_FILE") from error
             return f"{service.name}: {error}"
         if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
             return f"{service.name}: HTTP {answer.status}"
@@ -137,12 +147,18 @@ def _assigned(case: Case, now_active: Assignment | OutsideError | None) -> Findi
         return _refused(
             "assignment",
             f"{case.site.region} is already active for {case.product.name} "
-            f"(epoch {now_active.epoch}); to leave it, fail over to {region}",
+            f"(epoch {now_active.epoch}); recovery.verify looks at it again, and to leave it, "
+            f"fail over to {region}",
         )
     return Finding(check="assignment", verdict="ok", text=said)
 
 
 def _serving(case: Case, unhealthy: str | OutsideError | None) -> Finding:
+    if isinstance(unhealthy, OutsideError):
+        said = f"cannot tell whether customers are served: {unhealthy}"
+        if case.accepted.even_if_healthy:
+            return Finding(check="outage", verdict="accepted", text=said)
+        return _refused("outage", f"{said}, or add --even-if-healthy")
     if unhealthy is not None:
         return Finding(check="outage", verdict="ok", text=f"the outage is seen here: {unhealthy}")
     said = f"{case.product.name} answers its customers"
@@ -163,7 +179,12 @@ def _about_database(
     """Judge the database, and what its promotion would lose while it is a replica."""
     if isinstance(database, OutsideError):
         return [_refused("database", str(database))], None
-    if isinstance(now_active, Assignment) and now_active.site == case.site.name:
+    promoted = database is not None and database.source is None
+    if (
+        isinstance(now_active, Assignment)
+        and now_active.site == case.site.name
+        and (now_active.settled or promoted)
+    ):
         findings = [_writer(case, database)]
     else:
         findings = [_database(case, database, healthy_now=healthy_now)]
@@ -177,7 +198,7 @@ def _about_database(
 
 
 def _writer(case: Case, database: Database | None) -> Finding:
-    """Look at the database of a site that is active, or is becoming it."""
+    """Look at the database of a site that is active, or has been promoted to become it."""
     name = case.deployment.database
     if database is None:
         return _refused("database", f"there is no database {name} in {case.site.region}")
@@ -199,9 +220,11 @@ def _database(case: Case, database: Database | None, *, healthy_now: bool) -> Fi
             f"{name} replicates nothing (status {database.status}) and its site is not active; "
             "a person must decide what it holds",
         )
-    if database.status == BACKING_UP:
+    if database.status == databases.BACKING_UP:
         return Finding(
-            check="database", verdict="wait", text=f"{name} is {BACKING_UP}: promotion must wait"
+            check="database",
+            verdict="wait",
+            text=f"{name} is {databases.BACKING_UP}: promotion must wait",
         )
     if database.status != databases.AVAILABLE:
         return _refused(
@@ -223,7 +246,7 @@ def _database(case: Case, database: Database | None, *, healthy_now: bool) -> Fi
 def _loss(case: Case, loss: Loss) -> Finding:
     rpo, accepted = float(case.product.rpo_seconds), case.accepted.data_loss_seconds
     if loss.seconds is None:
-        if accepted is not None:
+        if accepted is not None and accepted >= rpo:
             return Finding(check="loss", verdict="accepted", text=f"{loss.text}; accepted")
         return _refused(
             "loss", f"{loss.text}; rerun on a control host, or with --accept-data-loss {rpo:.0f}"
@@ -284,11 +307,13 @@ def _credentials(case: Case) -> Finding:
 
 
 def _peer(case: Case) -> Finding:
-    """Look at the peer once; a newer assignment there is the only thing it can object with."""
-    try:
-        theirs = assignment.read(case.there, case.peer.control_table, case.product.name)
-    except OutsideError as error:
-        return Finding(check="peer", verdict="unknown", text=f"no answer from the peer: {error}")
+    """Ask the peer once, and for its attempt's time only; its silence is a finding."""
+    (theirs,) = answers(
+        [lambda: assignment.read(case.there, case.peer.control_table, case.product.name)],
+        seconds=PEER_SECONDS,
+    )
+    if isinstance(theirs, OutsideError):
+        return Finding(check="peer", verdict="unknown", text=f"no answer from the peer: {theirs}")
     said = f"{case.peer.region} answers" + (f", epoch {theirs.epoch}" if theirs else "")
     return Finding(check="peer", verdict="ok", text=said)
 

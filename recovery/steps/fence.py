@@ -14,7 +14,7 @@ from recovery.assignment import Assignment
 from recovery.cloud import balancers, hosts
 from recovery.engine.errors import RefusedError
 from recovery.engine.parallel import answers
-from recovery.steps.case import Case
+from recovery.steps.case import PEER_SECONDS, Case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,22 +33,12 @@ class Fencing:
 
     @property
     def text(self) -> str:
-        """Say in one line what is fenced and what that leaves open."""
-        done = [attempt.what for attempt in self.attempts if attempt.failed is None]
+        """Say in one line what was confirmed, and that the rest is unproven."""
+        done = ", ".join(each.what for each in self.attempts if each.failed is None)
+        failed = ", ".join(each.what for each in self.attempts if each.failed is not None)
         if not done:
-            return f"fencing is UNPROVEN: nothing answered ({self.attempts[0].failed})"
-        return f"asked of the old side and confirmed: {', '.join(done)}"
-
-    @property
-    def deviation(self) -> str | None:
-        """Say what stays unproven, or None."""
-        failed = [attempt.what for attempt in self.attempts if attempt.failed is not None]
-        if not failed:
-            return None
-        return (
-            f"unproven: {', '.join(failed)}; should the old region return, its database accepts "
-            "writes until it is isolated"
-        )
+            return f"UNPROVEN: nothing answered ({failed})"
+        return f"confirmed: {done}" + (f"; UNPROVEN: {failed}" if failed else "")
 
 
 def fence(case: Case, target: Assignment) -> Fencing:
@@ -61,7 +51,7 @@ def fence(case: Case, target: Assignment) -> Fencing:
         "balancer refuses": lambda: balancers.refuse(case.there, old.listener_arn),
         "hosts scaled to none": lambda: hosts.scale(case.there, old.host_group, 0),
     }
-    tried = answers([lambda way=way: _try(way) for way in ways.values()])
+    tried = answers([lambda way=way: _try(way) for way in ways.values()], seconds=PEER_SECONDS)
     return Fencing(
         attempts=tuple(
             Attempt(what=what, failed=None if failed is None else str(failed))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
+
 from recovery import naming
 from recovery.cloud import databases
-from recovery.cloud.errors import ConflictError, RejectedError
+from recovery.cloud.errors import ConflictError, DeniedError, RejectedError
 from recovery.database import postgres
 from recovery.engine import wait
-from recovery.engine.errors import StepFailedError
+from recovery.engine.errors import OutsideError, RefusedError, StepFailedError
 from recovery.engine.plan import Report, Seen
 from recovery.steps.case import Case
 from recovery.steps.reach import Unseen, ask, described
+
+_BUSY = "InvalidDBInstanceState"
+"""RDS's code while another change of the instance is under way (its API reference)."""
+_SNAPSHOT_SECONDS = 600.0
 
 
 def standby_is_writer(case: Case) -> Seen:
@@ -35,6 +41,7 @@ def standby_is_writer(case: Case) -> Seen:
 
 def promote(case: Case, report: Report) -> None:
     """Promote the replica and wait until it accepts writes, at most the product's RTO."""
+    deadline = time.monotonic() + case.rto_seconds
     asked = wait.until(lambda: _asked(case, report), seconds=case.rto_seconds)
     if asked is None:
         raise StepFailedError(
@@ -42,7 +49,7 @@ def promote(case: Case, report: Report) -> None:
             f"({case.rto_seconds:.0f} s)"
         )
     seen = wait.until(
-        lambda: True if standby_is_writer(case).holds else None, seconds=case.rto_seconds
+        lambda: standby_is_writer(case).holds or None, seconds=deadline - time.monotonic()
     )
     if seen is None:
         raise StepFailedError(
@@ -63,8 +70,12 @@ def _asked(case: Case, report: Report) -> bool | None:
     try:
         databases.promote(case.here, database.id, case.deployment.backup_retention_days)
     except RejectedError as error:
-        report.say(f"RDS refused for now: {error}")
+        if error.code != _BUSY:
+            raise RefusedError(f"RDS refused the promotion: {error}") from error
+        report.say(f"RDS is not ready to promote: {error}")
         return None
+    except DeniedError as error:
+        raise RefusedError(str(error)) from error
     return True
 
 
@@ -77,8 +88,8 @@ def is_snapshot_begun(case: Case, epoch: int) -> Seen:
     return Seen(holds=status in {"creating", "available"}, text=f"snapshot {name} is {status}")
 
 
-def begin_snapshot(case: Case, epoch: int) -> None:
-    """Start the snapshot, from which a failback or a restore can begin."""
+def begin_snapshot(case: Case, epoch: int, report: Report) -> None:
+    """Start the snapshot, from which a restore can begin; without it the plan goes on."""
     name = naming.snapshot_id(case.deployment.database, epoch)
 
     def started() -> bool | None:
@@ -86,9 +97,16 @@ def begin_snapshot(case: Case, epoch: int) -> None:
             databases.create_snapshot(case.here, case.deployment.database, name)
         except ConflictError:
             return True
-        except RejectedError:
-            return None  # another change of the instance is under way
+        except RejectedError as error:
+            if error.code != _BUSY:
+                raise
+            return None
         return True
 
-    if wait.until(started, seconds=case.rto_seconds) is None:
-        raise StepFailedError(f"{name} could not be started within the RTO")
+    try:
+        begun = wait.until(started, seconds=_SNAPSHOT_SECONDS)
+    except OutsideError as error:
+        report.deviate(f"no snapshot of the new active database: {error}")
+        return
+    if not begun or not is_snapshot_begun(case, epoch).holds:
+        report.deviate(f"{is_snapshot_begun(case, epoch).text}; take one by hand")

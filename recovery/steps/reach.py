@@ -15,8 +15,9 @@ from recovery import names
 from recovery.cloud import databases, secrets
 from recovery.cloud.databases import Database
 from recovery.database import postgres
-from recovery.database.errors import DatabaseError, DatabaseUnreachableError
+from recovery.database.errors import DatabaseUnreachableError
 from recovery.database.postgres import Connection
+from recovery.engine.errors import OutsideError
 from recovery.steps.case import Case
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ def ask(case: Case, database: Database, question: Callable[[Connection], T]) -> 
     try:
         with connection(case, database) as connected:
             return question(connected)
-    except (DatabaseError, names.UnresolvedError) as error:
+    except OutsideError as error:
         return Unseen(str(error))
 
 
@@ -56,7 +57,9 @@ def connection(case: Case, database: Database) -> Generator[Connection]:
             port=database.port,
             name=case.deployment.database_name,
         ),
-        postgres.Credentials(username=found["username"], password=found["password"]),
+        postgres.Credentials(
+            username=found.get("username", ""), password=found.get("password", "")
+        ),
     )
     try:
         yield connected

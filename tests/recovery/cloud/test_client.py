@@ -131,7 +131,8 @@ def test_an_error_of_aws_becomes_ours_with_operation_region_code_and_words(
     answering.answer = (status, f'{{"__type": "{code}", "message": "the\\nwords"}}'.encode())
     with pytest.raises(kind) as caught:
         tables.read(client.Region("us-west-2", once=True), "t", "k")
-    assert str(caught.value) == f"dynamodb:GetItem in us-west-2: {code}: the words"
+    said = f"dynamodb:GetItem in us-west-2: {code}: the words"
+    assert str(caught.value) == said + kind.advice
 
 
 def test_throttling_that_does_not_end_is_an_error_of_its_own(answering):

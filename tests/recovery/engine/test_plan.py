@@ -74,6 +74,7 @@ def go(tmp_path):
                     journal=journal,
                     progress=Progress(sink, as_text=True),
                     entering=lambda step: None,
+                    changed=committed,
                     committed=committed,
                 )
             finally:
@@ -152,3 +153,9 @@ def test_without_the_lease_nothing_is_done(go):
     token.lost = True
     assert go(world, token).exit_code == 3
     assert world.done == []
+
+
+def test_a_point_of_no_return_that_is_refused_was_not_passed(go):
+    world = World()
+    world.fail["promote"] = RefusedError("RDS refused the promotion")
+    assert go(world).exit_code == 4

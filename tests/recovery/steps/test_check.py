@@ -1,12 +1,13 @@
 """What a failover refuses, and what it says: value, rule, next action."""
 
+import ssl
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 
-from recovery import naming
+from recovery import names, naming, web
 from recovery.cloud import errors
 from recovery.cloud.databases import Database
 from recovery.cloud.hosts import Group
@@ -118,6 +119,27 @@ def test_an_unfinished_failover_to_the_region_may_go_on(world):
     assert not refusal()
 
 
+def test_going_on_with_a_replica_looks_at_it_again(world):
+    world.assigned |= {"site": "dr", "settled": False}
+    world.database = replace(world.database, status="storage-full")
+    assert "RDS promotes from available" in refusal()
+
+
+def test_a_broken_resolver_or_authority_is_no_outage(world, monkeypatch):
+    def unresolved(*_, **__):
+        raise names.UnresolvedError("no resolver")
+
+    monkeypatch.setattr("recovery.web.get", unresolved)
+    assert "cannot tell whether customers are served: no resolver; look at --resolver" in refusal()
+    assert not refusal(even_if_healthy=True)
+
+    def untrusted(*_, **__):
+        raise web.UnansweredError("self-signed") from ssl.SSLCertVerificationError()
+
+    monkeypatch.setattr("recovery.web.get", untrusted)
+    assert "look at SSL_CERT_FILE" in refusal()
+
+
 def test_no_assignment_names_the_command_that_writes_it(world):
     world.assigned = None
     assert "recovery.assign --region us-east-1 --initial" in refusal()
@@ -179,7 +201,8 @@ def test_an_accepted_loss_holds_for_that_amount_and_not_more(world):
 def test_a_loss_that_nobody_can_know_is_refused(world, beat):
     world.beat = beat
     assert "predicted loss unknown" in refusal()
-    assert not refusal(data_loss_seconds=60.0)
+    assert "unknown" in refusal(data_loss_seconds=0.0)
+    assert not refusal(data_loss_seconds=300.0)
 
 
 def test_without_a_last_sight_the_operator_says_when_it_began(world):
@@ -214,7 +237,7 @@ def test_expired_credentials_are_said_once_per_check(world, monkeypatch):
         raise errors.CredentialsExpiredError("rds:Describe", "us-west-2", "ExpiredToken", "expired")
 
     monkeypatch.setattr("recovery.cloud.databases.describe", expired)
-    assert "ExpiredToken" in refusal()
+    assert "ExpiredToken: expired; sign in again" in refusal()
 
 
 def test_several_reasons_are_all_told(world):
