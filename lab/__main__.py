@@ -59,7 +59,7 @@ def _up(given: argparse.Namespace) -> int:
 
 
 def _failover(given: argparse.Namespace) -> int:
-    from lab import rehearsal, report  # noqa: PLC0415  # boto3, which no other command needs
+    from lab import rehearsal, report, screen  # noqa: PLC0415  # boto3, which no other command needs
 
     wanted = launch.Wanted(
         speed=given.speed, customers=given.customers, loads=_loads(given.load), bound=True
@@ -71,7 +71,7 @@ def _failover(given: argparse.Namespace) -> int:
     if given.json:
         print(report.as_json(story))
     else:
-        report.show(story)
+        screen.show(story)
     return story.recovery_exit or (0 if story.succeeded else 1)
 
 

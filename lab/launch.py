@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import configuration, state, supervisor, sweep, watchdog
+from lab import claim, configuration, state, sweep, watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ def start(wanted: Wanted, said: Callable[[str], None]) -> state.State:
 def running() -> state.State:
     """Return the lab that was started in this directory; raise NoLabError without one."""
     found = state.read()
-    if found is None or supervisor.holder() != found.supervisor:
+    if found is None or claim.holder() != found.supervisor:
         why = ""
         with contextlib.suppress(FileNotFoundError):
             why = f"; the last one ended by itself: {state.ENDED_FILE.read_text().strip()}"
@@ -99,7 +99,7 @@ def stop(found: state.State) -> None:
 
 
 def _refuse_second() -> None:
-    holder = supervisor.holder()
+    holder = claim.holder()
     if holder is not None:
         place = Path(f"/proc/{holder}/cwd")
         folder = place.readlink() if place.exists() else "another user's folder"

@@ -16,18 +16,16 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lab import control, environment, state, sweep
 
-LOCK = "\0standby-lab"
-"""Name of the socket that the one lab of this machine holds; the kernel frees it with its holder.
+if TYPE_CHECKING:
+    from socket import socket
 
-An abstract name (unix(7)) lives in the network namespace, exactly where the lab's ports do.
-"""
 _READY_SECONDS = 30.0
 _RETRY_SECONDS = 0.05
 _LAST_WORDS = 400
@@ -59,32 +57,9 @@ def main() -> None:
         empty=given.empty,
         loads=tuple(given.load),
     )
-    with contextlib.closing(hold_lock()) as lock:
+    with contextlib.closing(claim.hold()) as lock:
         os.chdir(order.run_dir)
         asyncio.run(_keep(order, lock))
-
-
-def hold_lock() -> socket.socket:
-    """Return the socket that makes this process the machine's one lab.
-
-    Raise OSError (EADDRINUSE) when another one is.
-    """
-    lock = socket.socket(socket.AF_UNIX)
-    lock.bind(LOCK)
-    lock.setblocking(False)
-    lock.listen()
-    return lock
-
-
-def holder() -> int | None:
-    """Return the process id of the supervisor that runs on this machine, or None."""
-    with socket.socket(socket.AF_UNIX) as knock:
-        try:
-            knock.connect(LOCK)
-        except ConnectionRefusedError:
-            return None
-        credentials = knock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        return int.from_bytes(credentials[:4], sys.byteorder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +79,7 @@ class Order:
     loads: tuple[str, ...]
 
 
-async def _keep(order: Order, lock: socket.socket) -> None:
+async def _keep(order: Order, lock: socket) -> None:
     def let_go() -> None:
         """End a knock: a queue that is full would make the next one wait for ever."""
         lock.accept()[0].close()

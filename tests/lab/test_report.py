@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab import ledger, report
+from lab import ledger, report, screen
 from lab.ledger import Write
 
 
@@ -134,7 +134,7 @@ def test_a_story_with_complaints_did_not_succeed():
 
 
 def test_the_report_shows_every_figure_apart(capsys):
-    report.show(
+    screen.show(
         report.Story(
             killed="us-east-1",
             killed_at=10.0,
