@@ -8,10 +8,15 @@ import sys
 import pytest
 
 from lab.configuration import PROJECT
+from recovery import failover
+from recovery.assignment import Assignment
+from recovery.steps.takeover import Takeover
+from tests.recovery.cases import case
 
 ON_AWS_ONLY = ("pulumi ",)
 """What the documents say that needs an AWS account; README says that it is untested."""
 SECONDS = 300
+TARGET = Assignment(site="dr", epoch=2, claim=True, settled=False, execution="failover-1")
 INTERPRETER = re.compile(r"(^| )(\.venv/bin/)?python ")
 DUMP = "CREATE TABLE orders (id int PRIMARY KEY);\nINSERT INTO orders VALUES (1), (2);\n"
 
@@ -99,4 +104,14 @@ def test_every_other_command_of_the_documents_is_one_for_aws():
     here = {"make failover", *readme("make lab"), *readme(".venv/bin/python -m lab up --load")}
     others = {line for block in commands("README.md") for line in block} - here
     assert others
-    assert all(line.startswith((*ON_AWS_ONLY, "python -m recovery.assign")) for line in others)
+    ours = {line for line in others if not line.startswith(ON_AWS_ONLY)}
+    assert {INTERPRETER.sub("", line) for line in ours} == {
+        "-m recovery.assign --region us-east-1 --initial"
+    }
+
+
+def test_the_runbook_lists_the_steps_of_the_plan_in_their_order():
+    text = (PROJECT / "RUNBOOK.md").read_text()
+    by_hand = re.findall(r"^\| `([a-z-]+)` \| ", text.partition("## 5.")[2], flags=re.MULTILINE)
+    going = Takeover(case=case(), target=TARGET, resumes=False, promoted=False)
+    assert by_hand == [step.name for step in failover.plan(going)]
