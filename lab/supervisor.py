@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import control, environment, state, sweep
+from lab import claim, control, environment, state, sweep
 
 if TYPE_CHECKING:
     from socket import socket
