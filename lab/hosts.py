@@ -55,15 +55,13 @@ def launch(
     """Start the host's processes and return at once; its services listen within half a second.
 
     `environment` is all that the host gets beside its own: where AWS, the resolver and the CA
-    are, and its credentials; it wins, as the files that a real image holds are not here. Raise
-    NoHostEnvironmentError when the user data has none.
+    are, and its credentials. Raise NoHostEnvironmentError when the user data has none.
     """
-    own = host_environment(user_data)
     folder = run_dir / "hosts" / instance_id
     folder.mkdir(parents=True, exist_ok=True)
     # A real host's services listen on all its addresses; here each host has its own.
     here = {"AWS_REGION": region, "STANDBY_ADDRESS": address, "HOME": str(folder)}
-    complete = {**own, **environment, **here}
+    complete = complete_environment(user_data, environment) | here
 
     def start(name: str, *command: str) -> subprocess.Popen[bytes]:
         logs = run_dir / "logs"
@@ -78,12 +76,17 @@ def launch(
                 stderr=log,
             )
 
-    product, site = own["STANDBY_PRODUCT"], own["STANDBY_SITE"]
+    product, site = complete["STANDBY_PRODUCT"], complete["STANDBY_SITE"]
     return Host(
         instance_id=instance_id,
         services=start("services", "lab.product.server"),
         guard=start("guard", "recovery.guard", "--product", product, "--site", site),
     )
+
+
+def complete_environment(user_data: str, given: Mapping[str, str]) -> dict[str, str]:
+    """Return what a host knows; `given` wins, as the files that an image holds are not here."""
+    return {**host_environment(user_data), **given}
 
 
 def host_environment(user_data: str) -> dict[str, str]:
