@@ -96,7 +96,7 @@ def build(context: Context, options: Options) -> Server:
     ec2.install()
     iam.install()
     keepers.install()
-    rds_groups.install(context.run_dir)
+    rds_groups.install()
     s3.install()
     replicator = s3_replication.Replicator(context)
     s3_replication.install(replicator)

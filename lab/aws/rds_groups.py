@@ -7,7 +7,6 @@ lab runs; RDS adds its own under `rds.` (Amazon RDS User Guide, Working with par
 # pyright: reportPrivateUsage=false, reportUnknownMemberType=false
 from __future__ import annotations
 
-import subprocess
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +14,10 @@ from moto.rds import models
 
 from lab.aws.errors import RefusedError
 from lab.aws.patch import replace, wrap
-from lab.data.programs import ProgramError, locate
+from lab.data import programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from moto.rds.models import DBParameterGroup, DBSubnetGroup, RDSBackend
 
@@ -30,7 +28,7 @@ _FAMILIES = {
 _ZONES = 2
 
 
-def install(run_dir: Path) -> None:
+def install() -> None:
     """Put the lab's groups in place of moto's."""
 
     def modify_parameters(
@@ -40,7 +38,7 @@ def install(run_dir: Path) -> None:
         group = backend.db_parameter_groups.get(name)
         if group and str(group.family).startswith("postgres"):
             for parameter in listed:
-                _check_parameter(parameter, run_dir)
+                _check_parameter(parameter)
         return original(backend, name, listed)
 
     backend = models.RDSBackend
@@ -98,12 +96,12 @@ def _check_zones(subnets: list[Any]) -> None:
         raise RefusedError("DBSubnetGroupDoesNotCoverEnoughAZs", msg)
 
 
-def _check_parameter(parameter: dict[str, Any], run_dir: Path) -> None:
+def _check_parameter(parameter: dict[str, Any]) -> None:
     name = parameter["ParameterName"]
     if name.startswith("rds."):
         return
-    contexts = _contexts(run_dir)
-    if contexts and name not in contexts:
+    contexts = _contexts()
+    if name not in contexts:
         raise RefusedError("InvalidParameterValue", f"Could not find parameter with name: {name}")
     if contexts.get(name) == "internal":
         msg = f"The parameter {name} cannot be modified."
@@ -114,12 +112,7 @@ def _check_parameter(parameter: dict[str, Any], run_dir: Path) -> None:
 
 
 @cache
-def _contexts(run_dir: Path) -> dict[str, str]:
-    """Return when each of PostgreSQL's parameters may change; empty without its programs."""
-    try:
-        programs = locate(run_dir / "pg" / ".programs")
-        listing = programs.run(programs.command("postgres", "--describe-config"))
-    except (ProgramError, OSError, subprocess.SubprocessError):
-        return {}
-    rows = (line.split("\t") for line in listing.splitlines())
+def _contexts() -> dict[str, str]:
+    """Return when each of PostgreSQL's parameters may change."""
+    rows = (line.split("\t") for line in programs.parameters().splitlines())
     return {row[0]: row[1].lower() for row in rows if len(row) > 1}

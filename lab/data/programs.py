@@ -144,6 +144,14 @@ def locate(copies: Path) -> Programs:
     return Programs(folder=folder, major=reachable, account=account)
 
 
+def parameters() -> str:
+    """Return what `postgres --describe-config` lists; the one thing that it does as root too."""
+    named = os.environ.get(BIN_VARIABLE)
+    folder = Path(named).resolve() if named else _wheel_folder()
+    itself = Programs(folder=folder, major=OLDEST, account=None)
+    return itself.run([str(folder / "postgres"), "--describe-config"])
+
+
 def _account() -> Account:
     for name in _ACCOUNTS:
         try:

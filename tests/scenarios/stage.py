@@ -33,8 +33,9 @@ class Lab:
         )
 
     def start(self, *arguments, **options):
+        """Start a command as a terminal does: a script's background job is deaf to Ctrl-C."""
         return subprocess.Popen(
-            [sys.executable, "-m", "lab", *arguments],
+            ["env", "--default-signal=INT", sys.executable, "-m", "lab", *arguments],
             cwd=self.directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
