@@ -3,6 +3,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -208,6 +209,9 @@ def until_gone(pid):
 
     for _ in range(100):
         os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        if stat.rpartition(")")[2].split()[0] == "Z":  # dead; not every init reaps it
+            raise ProcessLookupError(pid)
         time.sleep(0.05)
 
 

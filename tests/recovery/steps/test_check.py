@@ -77,6 +77,7 @@ class World:
 
 @pytest.fixture
 def world(monkeypatch):
+    monkeypatch.setitem(globals(), "NOW", datetime.now(UTC))
     made = World()
 
     class Patch:
