@@ -66,13 +66,15 @@ def _failover(given: argparse.Namespace) -> int:
     )
     try:
         story = rehearsal.rehearse(wanted, given.api, _Progress(), quiet=given.json)
-    except rehearsal.CustomersGoneError as error:
+    except rehearsal.BrokenOffError as error:
         return _fail(str(error), 1)
     if given.json:
         print(report.as_json(story))
     else:
         screen.show(story)
-    return story.recovery_exit or (0 if story.succeeded else 1)
+    if story.recovery_exit > 0:
+        return story.recovery_exit
+    return 0 if story.succeeded else 1
 
 
 def _env(_: argparse.Namespace) -> int:
@@ -174,13 +176,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="start a lab, and leave it running")
     up.set_defaults(run=_up)
-    up.add_argument("--customers", type=int, default=0, metavar="N", help="customers per product")
+    up.add_argument("--customers", type=count, default=0, metavar="N", help="per product")
     up.add_argument("--empty", action="store_true", help="AWS alone: no stacks, no products")
     story = commands.add_parser(
         "failover", help="start a lab, lose a region under load, recover, report, end the lab"
     )
     story.set_defaults(run=_failover)
-    story.add_argument("--customers", type=int, default=3, metavar="N", help="per product")
+    story.add_argument("--customers", type=at_least_one, default=3, metavar="N", help="per product")
     story.add_argument("--json", action="store_true", help="print the lab's report as JSON")
     for command in (up, story):
         command.add_argument(
@@ -192,7 +194,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument(
             "--speed",
-            type=float,
+            type=pace,
             default=launch.DEFAULT_SPEED,
             help="AWS's seconds for one of the lab's; 0: wait for nothing (default: %(default)g)",
         )
@@ -219,6 +221,27 @@ def _parser() -> argparse.ArgumentParser:
         if name == "slow":
             command.add_argument("delay_ms", type=int, metavar="MILLISECONDS")
     return parser
+
+
+def count(text: str) -> int:
+    """Return a number that is not negative; argparse turns ValueError into a usage error."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is negative; give 0 or more")
+    return number
+
+
+def at_least_one(text: str) -> int:
+    if number := count(text):
+        return number
+    raise argparse.ArgumentTypeError("without customers nobody sees the outage; give 1 or more")
+
+
+def pace(text: str) -> float:
+    speed = float(text)
+    if not 0 <= speed < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no pace; give 0 or more")
+    return speed
 
 
 def _fail(message: str, code: int) -> int:

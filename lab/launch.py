@@ -80,7 +80,7 @@ def start(wanted: Wanted, said: Callable[[str], None]) -> state.State:
 def running() -> state.State:
     """Return the lab that was started in this directory; raise NoLabError without one."""
     found = state.read()
-    if found is None or claim.holder() != found.supervisor:
+    if found is None or not is_up(found):
         why = ""
         with contextlib.suppress(FileNotFoundError):
             why = f"; the last one ended by itself: {state.ENDED_FILE.read_text().strip()}"
@@ -89,11 +89,17 @@ def running() -> state.State:
     return found
 
 
+def is_up(found: state.State) -> bool:
+    """Whether that lab's supervisor still runs."""
+    return claim.holder() == found.supervisor
+
+
 def stop(found: state.State) -> None:
     """End a lab; afterwards nothing of it is left."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(found.supervisor, signal.SIGTERM)
-    watchdog.wait_for_end_of(found.supervisor)
+    if is_up(found):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(found.supervisor, signal.SIGTERM)
+        watchdog.wait_for_end_of(found.supervisor)
     sweep.sweep(found.folder)
     state.STATE_FILE.unlink(missing_ok=True)
 

@@ -12,13 +12,14 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lab import customers, environment, launch, ledger, outage, report, state
+from lab import customers, environment, launch, ledger, outage, report, state, watchdog
 from lab.configuration import ACTIVE
+from lab.control import NotAnsweringError
 from lab.prepare import published_topology
 from recovery import naming
 from recovery.cloud import objects
 from recovery.cloud.client import Region
-from recovery.engine.errors import DEVIATED, RECOVERED
+from recovery.engine.errors import DEVIATED, RECOVERED, OutsideError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,10 +34,11 @@ _STEADY_SECONDS = 30.0
 _BACK_SECONDS = 60.0
 _AFTERWARDS_SECONDS = 2.0
 _FINISH_SECONDS = 30.0
+_LOOK_SECONDS = 0.1
 
 
-class CustomersGoneError(Exception):
-    """The customers did not do what they are there for; the message says what."""
+class BrokenOffError(Exception):
+    """The story could not be told to its end; the message says why."""
 
 
 def rehearse(
@@ -45,32 +47,50 @@ def rehearse(
     """Start a lab, kill its active region, recover as an operator would, and return the story.
 
     The lab ends with it, whatever happens. `quiet` keeps recovery's own report off the terminal.
+    Raise BrokenOffError when the lab or its customers end before the story does.
     """
     lab = launch.start(wanted, said)
     try:
-        os.environ.update(environment.environment(lab.folder, "SELF"))
-        found = published_topology()
-        dead, target = found.sites[ACTIVE], found.peer_of(ACTIVE)
-        _await_writes(lab.folder)
-        said(f"customers write; now everything in {dead.region} is killed")
-        killed_at = outage.kill(dead.region, api)
-        began = time.monotonic()
-        status = recover(lab.folder, target.region, quiet=quiet)
-        seconds = time.monotonic() - began
-        if status in {RECOVERED, DEVIATED}:
-            _await_return(lab.folder, killed_at)
-        seen = _finish(lab)
-        return report.Story(
-            killed=dead.region,
-            killed_at=killed_at,
-            recovery_exit=status,
-            recovery_seconds=seconds,
-            speed=lab.speed,
-            views=_views(seen, target, killed_at, lab.speed),
-            calls=report.calls_by_step(report.operator_calls(), dead.region),
-        )
+        return _tell(lab, api, said, quiet=quiet)
+    except (BrokenOffError, NotAnsweringError, OutsideError, OSError) as error:
+        raise BrokenOffError(_why_ended(lab) or str(error)) from error
     finally:
         launch.stop(lab)
+
+
+def _tell(lab: State, api: outage.Api, said: Callable[[str], None], *, quiet: bool) -> report.Story:
+    os.environ.update(environment.environment(lab.folder, "SELF"))
+    found = published_topology()
+    dead, target = found.sites[ACTIVE], found.peer_of(ACTIVE)
+    _await_writes(lab)
+    said(f"customers write; now everything in {dead.region} is killed")
+    killed_at = outage.kill(dead.region, api)
+    began = time.monotonic()
+    status = recover(lab.folder, target.region, quiet=quiet)
+    seconds = time.monotonic() - began
+    if status in {RECOVERED, DEVIATED}:
+        _await_return(lab, killed_at)
+    seen = _finish(lab)
+    return report.Story(
+        killed=dead.region,
+        killed_at=killed_at,
+        recovery_exit=status,
+        recovery_seconds=seconds,
+        speed=lab.speed,
+        views=_views(seen, target, killed_at, lab.speed),
+        calls=report.calls_by_step(report.operator_calls(), dead.region),
+    )
+
+
+def _why_ended(lab: State) -> str:
+    """Return why the lab has ended, empty while it runs."""
+    if launch.is_up(lab):
+        return ""
+    watchdog.wait_for_end_of(lab.supervisor)
+    try:
+        return f"{state.ENDED_FILE.read_text().strip()}; logs are in {state.LOGS_FOLDER}"
+    except FileNotFoundError:
+        return "the lab's supervisor was killed"
 
 
 def recover(run_dir: Path, region: str, *, quiet: bool) -> int:
@@ -96,39 +116,50 @@ def recover(run_dir: Path, region: str, *, quiet: bool) -> int:
     ).returncode
 
 
-def _await_writes(run_dir: Path) -> None:
+def _await_writes(lab: State) -> None:
     """Return once every product has acknowledged a few writes."""
-    until = time.monotonic() + _STEADY_SECONDS
-    while time.monotonic() < until:
-        seen = ledger.load(run_dir / customers.UNFINISHED)
-        if seen and all(each.acknowledged >= _STEADY_WRITES for each in seen):
-            return
-        time.sleep(0.2)
-    msg = f"no steady writes after {_STEADY_SECONDS:.0f} s"
-    raise CustomersGoneError(msg)
+
+    def steady() -> bool:
+        seen = ledger.load(lab.folder / customers.UNFINISHED)
+        return bool(seen) and all(each.acknowledged >= _STEADY_WRITES for each in seen)
+
+    if not _happens(lab, steady, _STEADY_SECONDS):
+        msg = f"customers had no steady writes within {_STEADY_SECONDS:.0f} s"
+        raise BrokenOffError(msg)
 
 
-def _await_return(run_dir: Path, killed_at: float) -> None:
+def _await_return(lab: State, killed_at: float) -> None:
     """Return once every product has acknowledged writes again, or after a minute without."""
-    until = time.monotonic() + _BACK_SECONDS
-    while time.monotonic() < until:
-        seen = ledger.load(run_dir / customers.UNFINISHED)
-        if all((each.last_write or 0.0) > killed_at + 1 for each in seen):
-            time.sleep(_AFTERWARDS_SECONDS)
-            return
-        time.sleep(0.2)
+
+    def back() -> bool:
+        seen = ledger.load(lab.folder / customers.UNFINISHED)
+        return all((each.last_write or 0.0) > killed_at + 1 for each in seen)
+
+    if _happens(lab, back, _BACK_SECONDS):
+        time.sleep(_AFTERWARDS_SECONDS)
 
 
 def _finish(lab: State) -> tuple[ledger.Experience, ...]:
     """Let the customers compare their ledger with what the products have."""
+    finished = lab.folder / customers.FINISHED
     os.kill(lab.processes["customers"], signal.SIGTERM)
-    until = time.monotonic() + _FINISH_SECONDS
+    if not _happens(lab, finished.exists, _FINISH_SECONDS):
+        msg = f"the customers did not finish within {_FINISH_SECONDS:.0f} s"
+        raise BrokenOffError(msg)
+    return ledger.load(finished)
+
+
+def _happens(lab: State, condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait until something holds, and say whether it did in time; raise once the lab has ended."""
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if seen := ledger.load(lab.folder / customers.FINISHED):
-            return seen
-        time.sleep(0.1)
-    msg = f"the customers did not finish within {_FINISH_SECONDS:.0f} s"
-    raise CustomersGoneError(msg)
+        if condition():
+            return True
+        if not launch.is_up(lab):
+            msg = "the lab has ended"
+            raise BrokenOffError(msg)
+        time.sleep(_LOOK_SECONDS)
+    return False
 
 
 def _views(

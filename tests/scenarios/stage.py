@@ -111,5 +111,13 @@ def await_nothing_left(lab, run_dir):
         time.sleep(0.1)
 
 
+def command(pid):
+    """Return the command line of a process, empty once it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def new_lab(factory):
     return Lab(factory.mktemp("directory"))

@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from lab import sweep
-from tests.scenarios.stage import await_nothing_left
+from tests.scenarios.stage import await_nothing_left, command
 
 
 def kill(pid):
@@ -128,10 +128,6 @@ def shared_memory(run_dir):
     """Return the ids of the servers' System V segments: the last word of postmaster.pid."""
     locks = [path.read_text().splitlines() for path in run_dir.glob("pg/*/data/postmaster.pid")]
     return {lines[6].split()[1] for lines in locks}
-
-
-def command(pid):
-    return Path(f"/proc/{pid}/cmdline").read_text()
 
 
 def first_run_dir(lab):
