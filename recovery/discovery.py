@@ -136,8 +136,11 @@ def _remember(region: str, document: bytes) -> None:
             return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = path.with_suffix(f".{os.getpid()}")
-        fresh.write_bytes(document)
-        fresh.replace(path)
+        try:
+            fresh.write_bytes(document)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
 
 
 def _remembered(region: str, why: Exception) -> bytes:

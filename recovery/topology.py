@@ -173,7 +173,7 @@ def decode(document: bytes) -> Topology:
             msg = f"schema_version is {version}; this program reads {SCHEMA_VERSION}"
             raise MalformedTopologyError(msg)
         topology = msgspec.json.decode(document, type=Topology)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedTopologyError(str(error)) from error
     _check(topology)
     return topology

@@ -46,6 +46,7 @@ class _FaultOrder(msgspec.Struct, forbid_unknown_fields=True):
     service: str | None = None
     action: str | None = None
     access_key_prefix: str | None = None
+    share: float = 1.0
     times: int | None = None
     seconds: float | None = None
 

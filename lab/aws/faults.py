@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -26,18 +27,21 @@ class Fault:
     service: str | None = None
     action: str | None = None
     access_key_prefix: str | None = None
+    share: float = 1.0
+    """Which part of the calls fail by it: 0.3 for about three of ten."""
     times: int | None = None
     """How many calls still fail by it; None: all, until it is taken away."""
     seconds: float | None = None
     """Of a delay: how long. Of any other: how long from now on the rule holds; None: for ever."""
 
     def meets(self, call: Call) -> bool:
-        """Return whether the rule is for `call`."""
+        """Return whether the rule is for `call`; by chance where it is for a share of them."""
         return (
             self.region in {None, call.region}
             and self.service in {None, call.service}
             and self.action in {None, call.action}
             and call.caller.startswith(self.access_key_prefix or "")
+            and (self.share >= 1 or random.random() < self.share)
         )
 
 

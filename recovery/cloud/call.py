@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from recovery.cloud import client, errors
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_THROTTLED_PAUSES = (0.5, 1.0, 2.0)
+"""Seconds between rounds of the SDK's attempts. A throttled call did nothing, so it may always be
+repeated; three attempts alone would let one call in forty fail while 30 % are throttled."""
+_THROTTLED_PAUSES_ONCE = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""The same where the SDK makes a single attempt: a region that throttles is not dark."""
 
 _declared: dict[str, frozenset[str]] = {}
 
@@ -31,6 +38,14 @@ def uses(
 
         @functools.wraps(function)
         def translated(region: Region, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            for pause in _THROTTLED_PAUSES_ONCE if region.once else _THROTTLED_PAUSES:
+                try:
+                    return attempt(region, *args, **kwargs)
+                except errors.ThrottledError:
+                    time.sleep(pause)
+            return attempt(region, *args, **kwargs)
+
+        def attempt(region: Region, /, *args: P.args, **kwargs: P.kwargs) -> T:
             client.operation.set(actions[0] if actions else function.__qualname__)
             try:
                 return function(region, *args, **kwargs)

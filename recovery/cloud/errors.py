@@ -97,6 +97,8 @@ _THROTTLED = {
     "TooManyRequestsException",
     "TransactionInProgressException",
 }
+_SLOW_DOWN_OF_HEAD = ("s3:HeadObject", "503")
+"""An answer to HEAD has no body and so no code; 503 is S3's SlowDown (its API reference)."""
 _NOT_FOUND = {"404", "NoSuchBucket", "NoSuchKey", "NoSuchResourceException", "NoSuchVersion"}
 _NOT_FOUND_ENDINGS = ("NotFound", "NotFoundException", "NotFoundFault")
 _CONFLICT = {
@@ -125,6 +127,8 @@ def from_answer(operation: str, region: str, response: Mapping[str, Any]) -> Clo
     message = str(error.get("Message") or error.get("message") or "no message")
     metadata: Mapping[str, Any] = response.get("ResponseMetadata") or {}
     status = int(metadata.get("HTTPStatusCode") or 0)
+    if (operation, code) == _SLOW_DOWN_OF_HEAD:
+        return ThrottledError(operation, region, code, message)
     return _kind(code, status)(operation, region, code, message)
 
 

@@ -59,11 +59,7 @@ class Journal:
             )
             self._append("", "execution", "opened", {})
         except OSError as error:
-            msg = (
-                f"the journal {self.path} cannot be written ({error.strerror}); an execution "
-                "must leave a record: free space, or point STANDBY_STATE at another disk"
-            )
-            raise RefusedError(msg) from error
+            raise RefusedError(self._refusal(error)) from error
         if mirror is not None:
             self._copier = threading.Thread(target=self._copy_out, args=(mirror,), daemon=True)
             self._copier.start()
@@ -74,8 +70,17 @@ class Journal:
         OSError where the disk takes no more: the caller must not act.
         """
         with self._changed:
-            self._append(product, step, event, facts)
+            try:
+                self._append(product, step, event, facts)
+            except OSError as error:
+                raise OSError(self._refusal(error)) from error
             self._changed.notify_all()
+
+    def _refusal(self, error: OSError) -> str:
+        return (
+            f"the journal {self.path} cannot be written ({error.strerror}); an execution "
+            "must leave a record: free space, or point STANDBY_STATE at another disk"
+        )
 
     def _append(self, product: str, step: str, event: str, facts: Mapping[str, Fact]) -> None:
         line = json.dumps(

@@ -85,8 +85,14 @@ class Lease:
         try:
             table.replace(found, entry)
         except Conflict as error:
-            msg = f"another operator took the lease in {table.name} at this moment; run again"
-            raise RefusedError(msg) from error
+            now = table.read()
+            if now != entry:  # else the write arrived, although its answer did not
+                holder = now.holder if now and now.holder else "another operator"
+                msg = (
+                    f"{holder} took the lease in {table.name} at this moment; follow that "
+                    "execution, or run again when it has ended"
+                )
+                raise RefusedError(msg) from error
         with self._lock:
             self._held[table.name] = (table, entry)
 

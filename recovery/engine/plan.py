@@ -182,7 +182,8 @@ class _Runner:
         except OSError as error:
             if event != "failed":
                 raise
-            self._progress.say(self._product, step, event, f"not journalled: {error}")
+            if str(error) not in text:
+                self._progress.say(self._product, step, event, f"not journalled: {error}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Each method pair is one step's act and done. What survives a kill is in the worl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from recovery import assignment, notify, verify
@@ -35,6 +35,8 @@ class Takeover:
     fencing: Fencing | None = None
     verified: str | None = None
     """What was found, once this execution has verified the service."""
+    told: set[str] = field(default_factory=set[str])
+    """What this execution told people of: no unanswered look at it may end the plan."""
 
     def is_checked(self) -> Seen:
         """Say whether the checks passed, now or in the execution that goes on here."""
@@ -69,7 +71,9 @@ class Takeover:
 
     def was_told(self, what: str) -> Seen:
         """Say whether people know that it began, or ended."""
-        told = notify.was_told(self.case.here, self.case.site, self._message(what))
+        told = what in self.told or notify.was_told(
+            self.case.here, self.case.site, self._message(what)
+        )
         return Seen(holds=told, text=f"people {'know' if told else 'do not know'} that it {what}")
 
     def tell_begin(self, report: Report) -> None:
@@ -96,6 +100,8 @@ class Takeover:
         failed = notify.tell(self.case.here, self.case.site, self._message(what), title, text)
         if failed:
             report.deviate(f"people were not told: {failed}")
+        else:
+            self.told.add(what)
 
     def _message(self, what: str) -> str:
         return f"{self.case.product.name}-{self.target.epoch}-failover-{what}"
