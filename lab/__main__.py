@@ -232,12 +232,14 @@ def count(text: str) -> int:
 
 
 def at_least_one(text: str) -> int:
+    """Return a whole number above zero, as argparse types do."""
     if number := count(text):
         return number
     raise argparse.ArgumentTypeError("without customers nobody sees the outage; give 1 or more")
 
 
 def pace(text: str) -> float:
+    """Return a speed: zero or more."""
     speed = float(text)
     if not 0 <= speed < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is no pace; give 0 or more")
