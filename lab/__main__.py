@@ -224,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def count(text: str) -> int:
-    """Return a number that is not negative; argparse turns ValueError into a usage error."""
+    """Return a number that is not negative."""
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{number} is negative; give 0 or more")
@@ -232,6 +232,7 @@ def count(text: str) -> int:
 
 
 def at_least_one(text: str) -> int:
+    """Return a positive number."""
     """Return a whole number above zero, as argparse types do."""
     if number := count(text):
         return number
@@ -239,6 +240,7 @@ def at_least_one(text: str) -> int:
 
 
 def pace(text: str) -> float:
+    """Return a finite number that is not negative."""
     """Return a speed: zero or more."""
     speed = float(text)
     if not 0 <= speed < float("inf"):
