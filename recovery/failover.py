@@ -39,7 +39,7 @@ def plan(going: Takeover) -> tuple[Step, ...]:
         ),
         Step(
             name="promote-database",
-            act=lambda report: promote.promote(case, report),
+            act=going.promote,
             done=lambda: promote.standby_is_writer(case),
             commits=True,
         ),

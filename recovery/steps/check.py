@@ -23,6 +23,7 @@ from recovery.steps.reach import described
 from recovery.verification.service import health_path
 
 Verdict = Literal["ok", "accepted", "unknown", "wait", "refused"]
+_PROMOTING = {"modifying", "rebooting"}
 _BROKEN_REPLICATION = {"error", "stopped", "terminated", "replication stop point set"}
 
 
@@ -180,11 +181,11 @@ def _about_database(
     if isinstance(database, OutsideError):
         return [_refused("database", str(database))], None
     promoted = database is not None and database.source is None
-    if (
-        isinstance(now_active, Assignment)
-        and now_active.site == case.site.name
-        and (now_active.settled or promoted)
-    ):
+    now = now_active if isinstance(now_active, Assignment) else None
+    ours = now if now and now.site == case.site.name else None
+    if ours and database and database.source and database.status in _PROMOTING:
+        return [_promoting(database)], None
+    if ours and (ours.settled or promoted):
         findings = [_writer(case, database)]
     else:
         findings = [_database(case, database, healthy_now=healthy_now)]
@@ -204,6 +205,12 @@ def _writer(case: Case, database: Database | None) -> Finding:
         return _refused("database", f"there is no database {name} in {case.site.region}")
     kind = "replicates nothing" if database.source is None else "is still a replica"
     return Finding(check="database", verdict="ok", text=f"{name} {kind}, {database.status}")
+
+
+def _promoting(database: Database) -> Finding:
+    """Wait for what an earlier execution of this failover asked RDS for, or may have."""
+    said = f"{database.id} is {database.status}: a promotion under way must end first"
+    return Finding(check="database", verdict="wait", text=said)
 
 
 def _database(case: Case, database: Database | None, *, healthy_now: bool) -> Finding:

@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 
 from recovery import assignment, notify, verify
 from recovery.assignment import Assignment
-from recovery.cloud import databases
 from recovery.engine import wait
 from recovery.engine.errors import OutsideError, RefusedError
 from recovery.engine.parallel import answers
 from recovery.engine.plan import Report, Seen
-from recovery.steps import check, fence, point
+from recovery.steps import check, fence, point, promote
 from recovery.steps.case import Case
 from recovery.steps.check import Assessment
 from recovery.steps.fence import Fencing
@@ -49,21 +48,23 @@ class Takeover:
 
     def check(self, report: Report) -> None:
         """Assess until nothing is left to wait for; what will not pass is a refusal."""
+        waits: str | None = None
 
         def assessed() -> Assessment | None:
+            nonlocal waits
             found = check.assess(self.case)
             if found.refusal:
                 raise RefusedError(found.refusal)
-            return None if found.waits else found
+            if found.waits and found.waits != waits:
+                report.say(f"{found.waits}; waiting")
+            waits = found.waits
+            return None if waits else found
 
-        found = assessed()
-        if found is None:
-            report.say(f"{self.case.deployment.database} is {databases.BACKING_UP}; waiting")
-            found = wait.until(assessed, seconds=self.case.rto_seconds)
+        found = wait.until(assessed, seconds=self.case.rto_seconds)
         if found is None:
             raise RefusedError(
-                f"{self.case.deployment.database} is still {databases.BACKING_UP} after the RTO "
-                f"({self.case.rto_seconds:.0f} s); RDS promotes when the backup has ended"
+                f"{waits}; it was not over within the RTO ({self.case.rto_seconds:.0f} s): look "
+                "at the instance's events in RDS, then run again"
             )
         for finding in found.findings:
             report.say(f"{finding.check}: {finding.text}")
@@ -202,6 +203,16 @@ class Takeover:
                 "fencing": self.fencing.text if self.fencing else "not tried",
             },
         )
+
+    def promote(self, report: Report) -> None:
+        """Promote the database, unless another execution was given a newer epoch meanwhile."""
+        now = check.standing(self.case)
+        if now is not None and now.epoch > self.target.epoch:
+            raise RefusedError(
+                f"{now.site} was assigned in epoch {now.epoch} by {now.execution} meanwhile, and "
+                f"this is epoch {self.target.epoch}: see recovery.status"
+            )
+        promote.promote(self.case, report)
 
     def is_verified(self) -> Seen:
         """Say whether this execution verified the service."""

@@ -1,0 +1,350 @@
+"""The whole failover, killed and failed at every call it makes, and run again."""
+
+import io
+import json
+import sys
+import tempfile
+import threading
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from recovery import failover, naming
+from recovery.engine.journal import Journal
+from recovery.engine.progress import Progress
+from recovery.execution import execute
+from recovery.verification import findings
+from tests.recovery import simulated
+from tests.recovery.simulated import HERE, THERE, WITNESS, Cloud, Fault, Killed
+
+ASSIGNMENT = naming.assignment_item("rlg-data")
+BEGINS, ENDED = "rlg-data-2-failover-begins", "rlg-data-2-failover-ended"
+ASKS_THE_PEER = {"check-standby", "fence-peer"}
+
+
+def recorded():
+    """Every call of an undisturbed failover, and those of them that change something."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        cloud = Cloud().install(monkeypatch)
+        case, progress = cloud.case(), Progress(io.StringIO(), as_text=True)
+        with tempfile.TemporaryDirectory() as folder:
+            journal = Journal(Path(folder), case.execution)
+            cloud.run(lambda: execute(case, failover.plan, journal, progress))
+            journal.close()
+    return sorted(cloud.calls), sorted(cloud.writes)
+
+
+CALLS, WRITES = recorded()
+
+
+@pytest.fixture
+def cloud(monkeypatch):
+    return Cloud().install(monkeypatch)
+
+
+@pytest.fixture
+def fail_over(cloud, tmp_path):
+    """Run the command once for one product; return its outcome."""
+
+    def once(case=None):
+        made = case or cloud.case()
+        journal = Journal(tmp_path, made.execution)
+        progress = Progress(io.StringIO(), as_text=True)
+        try:
+            return cloud.run(lambda: execute(made, failover.plan, journal, progress))
+        finally:
+            journal.close()
+
+    return once
+
+
+def assigned(cloud, region):
+    found = cloud.tables[region][ASSIGNMENT]
+    return found["site"], found["epoch"], found["settled"]
+
+
+def assert_recovered(cloud):
+    assert cloud.promotions == ["rlg-data-dr-1"]
+    assert list(cloud.snapshots) == ["rlg-data-dr-1-active-2"]
+    assert assigned(cloud, HERE) == ("dr", 2, True)
+    assert assigned(cloud, WITNESS) == ("dr", 2, True)
+    assert {BEGINS, ENDED} <= set(cloud.published)
+    assert cloud.claims == {("rlg-data", "dr"): 1.0}
+    assert cloud.groups[HERE, "rlg-data-dr"][0] == 2
+
+
+def assert_nothing_but_check_and_fence_asked_the_peer(cloud):
+    assert {call.step for call in cloud.calls if call.region == THERE} <= ASKS_THE_PEER
+
+
+def test_an_undisturbed_failover_recovers(cloud, fail_over):
+    outcome = fail_over()
+    assert (outcome.exit_code, outcome.error) == (0, None)
+    assert_recovered(cloud)
+    assert cloud.published == [BEGINS, ENDED]
+    assert cloud.promotion_requests == 1
+
+
+def is_over(cloud):
+    """Say whether both tables already say that the failover has ended."""
+    return all(assigned(cloud, region) == ("dr", 2, True) for region in (HERE, WITNESS))
+
+
+def assert_goes_on(cloud, fail_over):
+    """Run again: it recovers, or says that nothing is left to do."""
+    was_over = is_over(cloud)
+    outcome = fail_over()
+    if was_over:
+        assert (outcome.exit_code, "already active" in outcome.error) == (3, True)
+    else:
+        assert (outcome.exit_code, outcome.error) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [(call, "kill-before") for call in CALLS] + [(call, "kill-after") for call in WRITES],
+    ids=str,
+)
+def test_killed_at_any_call_the_same_command_goes_on(cloud, fail_over, call, kind):
+    cloud.fault = Fault(call, kind)
+    with pytest.raises(Killed):
+        fail_over()
+    assert_goes_on(cloud, fail_over)
+    assert_recovered(cloud)
+    assert_nothing_but_check_and_fence_asked_the_peer(cloud)
+
+
+@pytest.mark.parametrize("kind", ["unreachable", "throttled", "lost"])
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_any_call_may_fail_once(cloud, fail_over, call, kind):
+    cloud.fault = Fault(call, kind)
+    outcome = fail_over()
+    assert cloud.fired
+    if outcome.exit_code == 6:
+        assert_deviates_for_a_reason(outcome, call)
+    elif outcome.exit_code != 0:
+        assert outcome.exit_code in {3, 4, 5}
+        assert (outcome.exit_code == 5) == (len(cloud.promotions) == 1)
+        if outcome.exit_code == 3:
+            assert not cloud.promotions
+            assert not cloud.published
+            assert assigned(cloud, HERE) == ("primary", 1, True)
+        assert_goes_on(cloud, fail_over)
+    if not is_over(cloud):  # the settling of the witness's table went astray
+        assert_goes_on(cloud, fail_over)
+    assert cloud.promotions == ["rlg-data-dr-1"]
+    assert assigned(cloud, HERE) == ("dr", 2, True)
+    assert assigned(cloud, WITNESS) == ("dr", 2, True)
+    assert_nothing_but_check_and_fence_asked_the_peer(cloud)
+
+
+def assert_deviates_for_a_reason(outcome, call):
+    """Going on with less is right for messages, the witness and the snapshot, if it is said."""
+    (deviation,) = outcome.deviations
+    assert call.step in deviation
+    assert (
+        call.function in {"topics.publish", "objects.write"}
+        or call.region == WITNESS
+        or call.step == "snapshot-database"
+    )
+
+
+def test_a_run_on_another_machine_waits_for_the_lease_of_a_killed_one(
+    cloud, fail_over, monkeypatch
+):
+    monkeypatch.setattr("recovery.execution.this_process", simulated.process_elsewhere)
+    monkeypatch.setattr("recovery.execution.TTL_SECONDS", 0.2)
+    promote = next(call for call in WRITES if call.function == "databases.promote")
+    cloud.fault = Fault(promote, "kill-after")
+    with pytest.raises(Killed):
+        fail_over()
+    assert fail_over().exit_code == 0
+    assert_recovered(cloud)
+
+
+@pytest.mark.parametrize("dark", [set(), {THERE}], ids=["peer-lit", "peer-dark"])
+def test_no_step_but_check_and_fence_asks_the_peers_region(cloud, fail_over, dark):
+    cloud.dark = dark
+    assert fail_over().exit_code == 0
+    assert {call.step for call in cloud.calls if call.region == THERE} == ASKS_THE_PEER
+
+
+def test_a_dark_peer_is_left_unfenced_and_the_recovery_point_says_so(cloud, fail_over):
+    cloud.dark = {THERE}
+    assert fail_over().exit_code == 0
+    assert_recovered(cloud)
+    point = json.loads(cloud.objects[naming.recovery_point_key("rlg-data", 2)])
+    assert "UNPROVEN" in point["fencing"]
+
+
+def test_a_promoted_failover_that_goes_on_asks_the_peer_nothing(cloud, fail_over):
+    claims = next(call for call in WRITES if call.function == "metrics.publish")
+    cloud.fault = Fault(claims, "kill-before")
+    with pytest.raises(Killed):
+        fail_over()
+    cloud.calls.clear()
+    assert fail_over().exit_code == 0
+    assert not [call for call in cloud.calls if call.region == THERE]
+
+
+def test_it_assigns_fences_and_records_before_it_commits(cloud, fail_over):
+    assert fail_over().exit_code == 0
+    order = [
+        next(position for position, call in enumerate(cloud.calls) if matches(call))
+        for matches in (
+            lambda call: (
+                (call.function, call.subject, call.region) == ("tables.put", ASSIGNMENT, HERE)
+            ),
+            lambda call: (
+                (call.function, call.subject, call.region) == ("tables.put", ASSIGNMENT, WITNESS)
+            ),
+            lambda call: call.function == "balancers.refuse",
+            lambda call: call.function == "objects.write" and "recovery-points" in call.subject,
+            lambda call: call.function == "databases.promote",
+            lambda call: call.function == "metrics.publish",
+            lambda call: call.function == "databases.create_snapshot",
+        )
+    ]
+    assert order == sorted(order)
+    fenced = [n for n, call in enumerate(cloud.calls) if call.step == "fence-peer"]
+    assert max(fenced) < cloud.calls.index(
+        next(call for call in cloud.calls if call.function == "databases.promote")
+    )
+
+
+def test_one_step_commits_and_everything_that_must_precede_it_does(cloud):
+    going = cloud.run(lambda: failover.takeover_of(cloud.case()))
+    steps = failover.plan(going)
+    names = [step.name for step in steps]
+    assert [step.name for step in steps if step.commits] == ["promote-database"]
+    before = names[: names.index("promote-database")]
+    assert before[:2] == ["check-standby", "assign-site"]
+    assert {"fence-peer", "record-point"} <= set(before)
+    assert names[-1] == "settle-assignment"
+
+
+def test_a_dark_witness_is_said_and_does_not_stop_it(cloud, fail_over):
+    cloud.dark = {WITNESS}
+    outcome = fail_over()
+    assert outcome.exit_code == 6
+    assert all("only one of three tables took" in said for said in outcome.deviations)
+    assert assigned(cloud, HERE) == ("dr", 2, True)
+    assert assigned(cloud, WITNESS) == ("primary", 1, True)
+    assert cloud.promotions == ["rlg-data-dr-1"]
+
+
+def assign_elsewhere(cloud, *regions):
+    for region in regions:
+        cloud.tables[region][ASSIGNMENT] |= {"site": "primary", "epoch": 3, "settled": False}
+
+
+@pytest.mark.parametrize("tables", [(HERE, WITNESS), (HERE,), (WITNESS,)], ids=str)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        ("assign-site", "tables.put"),
+        ("fence-peer", "balancers.refuse"),
+        ("request-capacity", "hosts.scale"),
+        ("promote-database", "databases.describe"),
+    ],
+    ids=" ".join,
+)
+def test_a_newer_epoch_of_another_site_stops_it_before_the_promotion(
+    cloud, fail_over, tables, moment
+):
+    cloud.before[moment] = lambda: assign_elsewhere(cloud, *tables)
+    outcome = fail_over()
+    assert outcome.exit_code == 4
+    assert "epoch" in outcome.error
+    assert not cloud.promotion_requests
+    assert assigned(cloud, tables[0]) == ("primary", 3, False)
+
+
+def test_a_promotion_that_rds_refuses_for_good_fails_before_the_point_of_no_return(
+    cloud, fail_over
+):
+    cloud.refusals["databases.promote"] = simulated.rejected("InvalidParameterCombination")
+    outcome = fail_over()
+    assert outcome.exit_code == 4
+    assert "RDS refused the promotion" in outcome.error
+    assert not cloud.promotions
+    assert not cloud.claims
+    assert assigned(cloud, HERE) == ("dr", 2, False)
+    cloud.refusals.clear()
+    assert fail_over().exit_code == 0
+    assert_recovered(cloud)
+
+
+def test_a_snapshot_over_the_quota_deviates_and_settles(cloud, fail_over):
+    cloud.refusals["databases.create_snapshot"] = simulated.rejected("SnapshotQuotaExceeded")
+    outcome = fail_over()
+    assert outcome.exit_code == 6
+    assert "SnapshotQuotaExceeded" in outcome.deviations[0]
+    assert is_over(cloud)
+
+
+def test_a_service_that_is_not_well_deviates_and_settles(cloud, fail_over):
+    cloud.finding = findings.failed("journey", "sign-in answers 500")
+    outcome = fail_over()
+    assert outcome.exit_code == 6
+    assert outcome.deviations == ["verify-service: failed: journey: sign-in answers 500"]
+    assert_recovered(cloud)
+
+
+@pytest.mark.parametrize("checking", [False, True], ids=["at-once", "while-the-first-checks"])
+def test_of_two_operators_one_promotes_and_the_other_is_refused(
+    cloud, fail_over, monkeypatch, checking
+):
+    monkeypatch.setattr("recovery.execution.this_process", simulated.process_elsewhere)
+    monkeypatch.setattr("recovery.execution.TTL_SECONDS", 1.0)
+    second_ended = threading.Event()
+    outcomes = []
+
+    def second():
+        outcomes.append(fail_over())
+        second_ended.set()
+
+    other = threading.Thread(target=second)
+    if checking:
+        # The first stands still in its check; its renewals must keep the second away.
+        monkeypatch.setattr("recovery.web.get", _waits(other, second_ended))
+        outcomes.append(fail_over())
+    else:
+        other.start()
+        outcomes.append(fail_over())
+    other.join()
+    assert sorted(outcome.exit_code for outcome in outcomes) == [0, 3]
+    assert_recovered(cloud)
+    assert cloud.promotion_requests == 1
+
+
+def _waits(other, ended):
+    def get(*_, **__):
+        if not other.is_alive() and not ended.is_set():
+            other.start()
+            assert ended.wait(10)
+        return SimpleNamespace(status=503)
+
+    return get
+
+
+def test_a_bug_in_one_products_run_leaves_the_others_whole(monkeypatch, tmp_path, capsys):
+    cloud = Cloud(("rlg-data", "rlg-fans")).install(monkeypatch)
+    monkeypatch.setenv("STANDBY_STATE", str(tmp_path))
+    monkeypatch.delenv("STANDBY_TRACE", raising=False)
+    pair = (cloud.case("rlg-data"), cloud.case("rlg-fans"))
+    # A product whose site is missing from its deployments: a KeyError deep in a step.
+    broken = replace(pair[1], product=replace(pair[1].product, deployments={}))
+    monkeypatch.setattr("recovery.opening.cases", lambda *_, **__: (pair[0], broken))
+    monkeypatch.setattr("recovery.opening.prepare", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["failover", "--region", HERE, "--json"])
+    assert cloud.run(failover.main) == 1
+    report = json.loads(capsys.readouterr().out)
+    whole, ended = report["products"]
+    assert (whole["product"], whole["exit_code"]) == ("rlg-data", 0)
+    assert len(whole["steps"]) == 13
+    assert ended["exit_code"] == 1
+    assert ended["error"].startswith("a bug: KeyError")
+    assert_recovered(cloud)
