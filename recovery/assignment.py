@@ -73,13 +73,10 @@ def write_first(region: Region, table: str, product: str, assignment: Assignment
 
 
 def newest(found: Iterable[Assignment | None]) -> Assignment | None:
-    """Return the assignment with the highest epoch; unsettled where one table says so.
-
-    A kill between two tables' writes leaves them apart: the execution had not finished.
-    """
+    """Return the assignment with the highest epoch, the first of several."""
     return max(
         (assignment for assignment in found if assignment is not None),
-        key=lambda assignment: (assignment.epoch, not assignment.settled),
+        key=lambda assignment: assignment.epoch,
         default=None,
     )
 

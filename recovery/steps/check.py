@@ -60,6 +60,8 @@ class Assessment:
 def standing(case: Case) -> Assignment | None:
     """Return the newest assignment that the target's and the witness's tables hold.
 
+    Of two of one epoch the unsettled one counts: a kill came between settling the one and the
+    other. The peer's table is not asked, fencing leaves it unsettled for good.
     Raise RefusedError where neither answers: then nobody can say who is active.
     """
     product = case.product.name
@@ -71,9 +73,11 @@ def standing(case: Case) -> Assignment | None:
     )
     if isinstance(here, OutsideError) and isinstance(witness, OutsideError):
         raise RefusedError(f"no control table answers: {here}; {witness}")
-    return assignment.newest(
-        found for found in (here, witness) if not isinstance(found, OutsideError)
+    told = sorted(
+        (found for found in (here, witness) if isinstance(found, Assignment)),
+        key=lambda found: found.settled,
     )
+    return assignment.newest(told)
 
 
 def assess(case: Case) -> Assessment:

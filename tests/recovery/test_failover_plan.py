@@ -15,7 +15,7 @@ from recovery import failover, naming
 from recovery.engine.journal import Journal
 from recovery.engine.progress import Progress
 from recovery.execution import execute
-from recovery.verification import findings
+from recovery.verification import findings, recording
 from tests.recovery import simulated
 from tests.recovery.simulated import HERE, THERE, WITNESS, Cloud, Fault, Killed
 
@@ -169,6 +169,17 @@ def test_no_step_but_check_and_fence_asks_the_peers_region(cloud, fail_over, dar
     cloud.dark = dark
     assert fail_over().exit_code == 0
     assert {call.step for call in cloud.calls if call.region == THERE} == ASKS_THE_PEER
+
+
+def test_a_peer_that_was_fenced_does_not_keep_the_new_active_from_being_recorded(
+    cloud, fail_over, monkeypatch
+):
+    for part in ("files", "data"):
+        taken = findings.ok(part, "recorded")
+        monkeypatch.setattr(f"recovery.verification.{part}.record", lambda _, taken=taken: taken)
+    assert fail_over().exit_code == 0
+    assert assigned(cloud, THERE) == ("dr", 2, False)
+    assert [each.outcome for each in recording.record(cloud.case())] == ["ok", "ok"]
 
 
 def test_a_dark_peer_is_left_unfenced_and_the_recovery_point_says_so(cloud, fail_over):
