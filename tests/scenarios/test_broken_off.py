@@ -16,9 +16,13 @@ def under_way(bare):
     # The pace of AWS is slow enough that recovery is met in the middle of its wait for RDS.
     story = bare.start("failover", "--speed", "20", "--api", "refuse", process_group=0)
     assert story.stdout is not None
+    heard = []
     for line in story.stdout:
+        heard.append(line)
         if '"promote-database"' in line:
             break
+    else:
+        pytest.fail(f"the story ended with {story.wait()}: {''.join(heard)}")
     run_dir = bare.run_dir
     (recovery,) = [p for p in sweep.processes_in(run_dir) if "recovery.failover" in command(p)]
     yield bare, story, run_dir, recovery
