@@ -12,7 +12,7 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lab import customers, environment, launch, ledger, outage, report, state, watchdog
+from lab import customers, environment, launch, ledger, outage, report, state
 from lab.configuration import ACTIVE
 from lab.control import NotAnsweringError
 from lab.prepare import published_topology
@@ -83,14 +83,11 @@ def _tell(lab: State, api: outage.Api, said: Callable[[str], None], *, quiet: bo
 
 
 def _why_ended(lab: State) -> str:
-    """Return why the lab has ended, empty while it runs."""
-    if launch.is_up(lab):
-        return ""
-    watchdog.wait_for_end_of(lab.supervisor)
+    """Return why the lab ended or is about to, empty while it runs."""
     try:
         return f"{state.ENDED_FILE.read_text().strip()}; logs are in {state.LOGS_FOLDER}"
     except FileNotFoundError:
-        return "the lab's supervisor was killed"
+        return "" if launch.is_up(lab) else "the lab's supervisor was killed"
 
 
 def recover(run_dir: Path, region: str, *, quiet: bool) -> int:
