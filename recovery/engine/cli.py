@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from recovery.engine.errors import BUG, REFUSED, OutsideError, RecoveryError
 
+BROKEN_PIPE = 141
+"""What a shell calls an end by SIGPIPE."""
 EXIT_CODES = """\
 exit codes:
   0  done and verified
@@ -59,6 +62,8 @@ def main(command: Callable[[], int]) -> None:
         code = _tell(str(error), error.exit_code)
     except OutsideError as error:
         code = _tell(str(error), REFUSED)
+    except BrokenPipeError:
+        os._exit(BROKEN_PIPE)  # the reader has left, as head(1) does; nothing to tell anybody
     except KeyboardInterrupt:
         code = _tell("interrupted; run the same command again to go on", 130)
     except Exception as error:
@@ -66,7 +71,8 @@ def main(command: Callable[[], int]) -> None:
             raise
         what = f"a bug: {type(error).__name__}: {error} (STANDBY_TRACE=1 shows where)"
         code = _tell(what, BUG)
-    sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
     # Threads that still wait for a dead region must not hold the operator up.
     os._exit(code)
 
