@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import struct
 from collections import deque
@@ -26,9 +25,9 @@ def reset(transport: asyncio.BaseTransport) -> None:
 
     The other side reads ECONNRESET; nothing that waits to be written is sent.
     """
-    connection = cast("socket.socket | None", transport.get_extra_info("socket"))
-    if connection is not None and connection.family != socket.AF_UNIX:
-        with contextlib.suppress(OSError):  # closed already
+    if not transport.is_closing():  # a TLS transport that was closed twice has no socket to tell of
+        connection = cast("socket.socket | None", transport.get_extra_info("socket"))
+        if connection is not None and connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_OFF)
     cast("asyncio.WriteTransport", transport).abort()
 

@@ -97,8 +97,8 @@ def _port(
 ) -> int:
     port = free_port(BALANCER)
     network.set(**balanced(port, services))
-    for name in services:
-        eventually(lambda name=name: network.world.health.get(name, {}).get("i-1") == "healthy")
+    well = {name: {"i-1": "healthy"} for name in services}
+    eventually(lambda: (network.state() or {}).get("health") == well)  # what was posted may be old
     return port
 
 
