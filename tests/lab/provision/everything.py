@@ -32,8 +32,10 @@ subnets = [
     )
     for at, zone in enumerate("ab")
 ]
-addresses = [aws.ec2.Eip(f"address-{at}", domain="vpc", opts=here) for at in range(2)]
-aws.ec2.NatGateway("nat", allocation_id=addresses[0].id, subnet_id=subnets[0].id, opts=here)
+for at in range(2):  # nothing tells these two apart
+    aws.ec2.Eip(f"address-{at}", domain="vpc", tags={"kind": "spare"}, opts=here)
+outgoing = aws.ec2.Eip("outgoing", domain="vpc", tags={"kind": "nat"}, opts=here)
+aws.ec2.NatGateway("nat", allocation_id=outgoing.id, subnet_id=subnets[0].id, opts=here)
 table = aws.ec2.RouteTable("public", vpc_id=vpc.id, tags=own, opts=here)
 aws.ec2.Route(
     "internet",
