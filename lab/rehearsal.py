@@ -65,7 +65,7 @@ def _tell(lab: State, api: outage.Api, said: Callable[[str], None], *, quiet: bo
     _await_writes(lab)
     said(f"customers write; now everything in {dead.region} is killed")
     killed_at = outage.kill(dead.region, api)
-    began = time.monotonic()
+    began_at, began = time.time(), time.monotonic()
     status = recover(lab.folder, target.region, quiet=quiet)
     seconds = time.monotonic() - began
     if status in {RECOVERED, DEVIATED}:
@@ -74,6 +74,7 @@ def _tell(lab: State, api: outage.Api, said: Callable[[str], None], *, quiet: bo
     return report.Story(
         killed=dead.region,
         killed_at=killed_at,
+        recovery_began=began_at,
         recovery_exit=status,
         recovery_seconds=seconds,
         speed=lab.speed,

@@ -96,6 +96,8 @@ class Story:
 
     killed: str
     killed_at: float
+    recovery_began: float
+    """Unix time at which the operator's command was started."""
     recovery_exit: int
     recovery_seconds: float
     speed: float

@@ -1,8 +1,8 @@
 """Append-only record of one execution: what it was about to do, and what it then saw.
 
 JSON Lines. Each record carries the SHA-256 of the line before, so an edit shows. A record is on
-disk (fsync) before `write` returns. A mirror, where another operator finds it, follows as fast as
-it can; one that fails shows in `mirror_fault` and does not stop the recovery.
+disk (fsync) before `write` returns. A mirror, where another operator finds it, follows a quarter
+of a second behind; one that fails shows in `mirror_fault` and does not stop the recovery.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ Mirror = Callable[[bytes], str | None]
 Fact = str | int | float | bool | None
 GENESIS = "0" * 64
 _MIRROR_SECONDS = 2.0
+_MIRROR_PAUSE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +118,8 @@ class Journal:
                     self._changed.wait()
                 copied = self._number
             self.mirror_fault = mirror(self.path.read_bytes())
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed, _MIRROR_PAUSE_SECONDS)
 
     def close(self) -> None:
         """Close the file, and give the mirror two seconds to take the end of it."""

@@ -18,10 +18,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from recovery.engine.errors import OutsideError, RefusedError, StepFailedError
+from recovery.engine.parallel import answers
 
 TTL_SECONDS = 15.0
 _RENEWALS_PER_TTL = 5
@@ -131,12 +133,9 @@ class Lease:
         with self._lock:
             if self._lost:
                 raise StepFailedError(self._lost)
-            for position, name in enumerate(self._held):
-                try:
-                    self._renew_one(name)
-                except OutsideError:
-                    if position == 0:
-                        raise
+            renewed = answers([partial(self._renew_one, name) for name in self._held])
+            if renewed and isinstance(renewed[0], OutsideError):
+                raise renewed[0]
 
     def _renew_one(self, name: str) -> None:
         table, entry = self._held[name]

@@ -9,7 +9,8 @@ from recovery.engine.errors import PassingError
 T = TypeVar("T")
 
 _FIRST_SECONDS = 0.02
-_GROWTH = 1.5
+_GROWTH = 1.25
+"""What ends between two looks is noticed after at most a quarter of the time it took."""
 _LONGEST_SECONDS = 5.0
 
 

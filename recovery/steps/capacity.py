@@ -5,6 +5,7 @@ from __future__ import annotations
 from recovery.cloud import balancers, hosts
 from recovery.engine import wait
 from recovery.engine.errors import StepFailedError
+from recovery.engine.parallel import at_once
 from recovery.engine.plan import Report, Seen
 from recovery.steps.case import Case
 
@@ -48,11 +49,11 @@ def await_healthy(case: Case, report: Report) -> None:
 
 def _fewest(case: Case) -> tuple[str, int]:
     """Return the service with the fewest healthy targets, and their number."""
+    groups = case.deployment.target_groups
+    found = at_once([lambda arn=arn: balancers.targets(case.here, arn) for arn in groups.values()])
     counts = {
-        service: sum(
-            state == balancers.HEALTHY for state in balancers.targets(case.here, arn).values()
-        )
-        for service, arn in case.deployment.target_groups.items()
+        service: sum(state == balancers.HEALTHY for state in states.values())
+        for service, states in zip(groups, found, strict=True)
     }
     fewest = min(counts, key=lambda service: counts[service])
     return fewest, counts[fewest]

@@ -120,6 +120,7 @@ def test_a_story_with_complaints_did_not_succeed():
         base = {
             "killed": "us-east-1",
             "killed_at": 10.0,
+            "recovery_began": 10.5,
             "recovery_exit": 0,
             "recovery_seconds": 1.0,
             "speed": 0.0,
@@ -138,6 +139,7 @@ def test_the_report_shows_every_figure_apart(capsys):
         report.Story(
             killed="us-east-1",
             killed_at=10.0,
+            recovery_began=10.5,
             recovery_exit=0,
             recovery_seconds=1.0,
             speed=100.0,
