@@ -1,12 +1,14 @@
-"""Show or first write which site is active: `python -m recovery.assign --region REGION --initial`.
+"""Show which site is active, or write it: `python -m recovery.assign --region REGION --initial`.
 
 Recovery changes the assignment in its plans. This command writes only the very first one, when
-the products are provisioned and serve for the first time.
+the products are provisioned and serve for the first time, and carries the newest one to tables
+that were dark when it was written.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from recovery import assignment, opening
@@ -56,6 +58,29 @@ def begin(case: Case) -> None:
         raise StepFailedError(f"not all tables took the assignment: {error}") from error
 
 
+def complete(case: Case) -> None:
+    """Carry the newest assignment to every table that answers and has an older one, or none.
+
+    RefusedError where no table has one. StepFailedError where a table does not answer, or does not
+    take it; run again when it does.
+    """
+    found = shown(case)
+    latest = assignment.newest(
+        answer for answer in found.values() if isinstance(answer, Assignment)
+    )
+    if latest is None:
+        raise RefusedError(f"no table has an assignment of {case.product.name} to carry over")
+    carried = replace(latest, alone=False)
+    behind = [each for each in _tables(case) if found[each[0].name] != carried]
+    # The one that was enough alone stays so until the others have it too.
+    behind.sort(key=lambda each: found[each[0].name] == replace(carried, alone=True))
+    for region, table in behind:
+        try:
+            assignment.write(region, table, case.product.name, carried)
+        except OutsideError as error:
+            raise StepFailedError(f"{region.name} did not take the assignment: {error}") from error
+
+
 def shown(case: Case) -> dict[str, Assignment | OutsideError | None]:
     """Return what each of the three tables says, by region."""
     tables = _tables(case)
@@ -81,11 +106,16 @@ def main() -> int:
     made = cli.parser(
         "assign",
         "Show which site each product is assigned to, by each of the three control tables.\n"
-        "With --initial, first assign the products that never were to the site in REGION.",
+        "With --initial, first assign the products that never were to the site in REGION.\n"
+        "With --complete, first carry the newest assignment to the tables that lack it.",
         region_means="the site's region; with --initial, the one that shall be active",
     )
-    made.add_argument(
+    write = made.add_mutually_exclusive_group()
+    write.add_argument(
         "--initial", action="store_true", help="write epoch 1 where there is no assignment"
+    )
+    write.add_argument(
+        "--complete", action="store_true", help="bring tables up to date that were dark"
     )
     options = made.parse_args()
     execution = f"assign-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
@@ -95,6 +125,8 @@ def main() -> int:
     ):
         if options.initial:
             begin(case)
+        if options.complete:
+            complete(case)
         codes.append(_show(case, as_json=options.json))
     return worst(codes)
 

@@ -29,6 +29,8 @@ class Assignment:
     settled: bool
     """Whether the execution that wrote it has finished."""
     execution: str
+    alone: bool = False
+    """Whether this one table is enough: a person accepted that, as the other two were dark."""
 
 
 def read(region: Region, table: str, product: str) -> Assignment | None:
@@ -89,6 +91,7 @@ def _item(product: str, assignment: Assignment) -> dict[str, Any]:
         "claim": assignment.claim,
         "settled": assignment.settled,
         "execution": assignment.execution,
+        "alone": assignment.alone,
         "written_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
 
@@ -100,4 +103,5 @@ def _parsed(item: dict[str, Any]) -> Assignment:
         claim=bool(item["claim"]),
         settled=bool(item["settled"]),
         execution=str(item["execution"]),
+        alone=bool(item.get("alone", False)),
     )

@@ -31,12 +31,13 @@ def plan(going: Takeover) -> tuple[Step, ...]:
         Step(name="assign-site", act=going.assign, done=lambda: going.is_assigned(settled=False)),
         Step(name="tell-people", act=going.tell_begin, done=lambda: going.was_told("begins")),
         Step(name="fence-peer", act=going.fence, done=going.is_fencing_recorded),
-        Step(name="record-point", act=going.record, done=going.is_recorded),
         Step(
             name="request-capacity",
             act=lambda _: capacity.request(case),
             done=lambda: capacity.is_requested(case),
         ),
+        Step(name="outwait-guards", act=going.outwait, done=going.is_outwaited),
+        Step(name="record-point", act=going.record, done=going.is_recorded),
         Step(
             name="promote-database",
             act=going.promote,
@@ -77,6 +78,7 @@ def main() -> int:
         accepted=Accepted(
             even_if_healthy=options.even_if_healthy,
             data_loss_seconds=options.accept_data_loss,
+            split_brain=options.accept_split_brain,
             outage_began=options.outage_began,
         ),
     )
@@ -130,6 +132,12 @@ def _options() -> argparse.Namespace:
         help="accept a predicted loss above the RPO, up to this",
     )
     made.add_argument(
+        "--accept-split-brain",
+        type=_acceptance,
+        metavar="'NAME: reason'",
+        help="go on although nothing proves that the old site serves no more; recorded",
+    )
+    made.add_argument(
         "--outage-began",
         type=_moment,
         metavar="TIME",
@@ -146,6 +154,15 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is no number of seconds; give 0 or more")
     return seconds
+
+
+def _acceptance(text: str) -> str:
+    name, _, reason = text.partition(":")
+    if not name.strip() or not reason.strip():
+        raise argparse.ArgumentTypeError(
+            f"{text} does not say who accepts it and why; write 'Ada Lovelace: the region is off'"
+        )
+    return text
 
 
 def _moment(text: str) -> datetime:

@@ -132,6 +132,8 @@ def _facts(case: Case, outcome: Outcome, recorded: Mapping[str, object]) -> dict
         "rpo_seconds": case.product.rpo_seconds,
         "predicted_loss_seconds": recorded.get("predicted_loss_seconds"),
         "fencing": recorded.get("fencing"),
+        "one_writer": recorded.get("one_writer"),
+        "accepted_split_brain": recorded.get("accepted_split_brain"),
         "deviations": outcome.deviations,
         "steps": [
             {
@@ -170,6 +172,7 @@ def _print_product(case: Case, outcome: Outcome, fact: Mapping[str, object]) -> 
     )
     if fact["fencing"]:
         print(f"  fencing   {fact['fencing']}")
+        print(f"  writer    {fact['one_writer']}")
     for deviation in outcome.deviations:
         print(f"  DEVIATES  {deviation}")
 

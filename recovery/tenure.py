@@ -1,8 +1,9 @@
 """Whether a site may serve, from what a guard last read of the three control tables.
 
 A site may serve while two of the three tables, read less than a TTL ago, name it in the same
-epoch and no table has ever named a higher one. A table without an item, or without an answer,
-gives no vote. The TTL counts from before a read was sent, so that it never outlasts the answer.
+epoch and no table has ever named a higher one. One table is enough where its item says so: a
+person accepted that. A table without an item, or without an answer, gives no vote. The TTL counts
+from before a read was sent, so that it never outlasts the answer.
 """
 
 from __future__ import annotations
@@ -67,13 +68,15 @@ class Tenure:
             and vote.assignment.site == self._site
             and vote.assignment.epoch == highest
         ]
-        if len(ours) < VOTES:
-            return Refused(why=self._reason(valid, len(ours), highest))
         latest = sorted((asked for asked, _ in ours), reverse=True)
+        enough = [asked for asked, assignment in ours if assignment.alone]
+        enough += latest[VOTES - 1 : VOTES]
+        if not enough:
+            return Refused(why=self._reason(valid, len(ours), highest))
         return Held(
             epoch=highest,
             claim=any(assignment.claim for _, assignment in ours),
-            until=latest[VOTES - 1] + self._ttl,
+            until=max(enough) + self._ttl,
         )
 
     def _reason(self, valid: list[_Vote], ours: int, highest: int) -> str:

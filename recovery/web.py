@@ -60,12 +60,14 @@ def request(
     body: Mapping[str, object] | None = None,
     token: str | None = None,
     resolver: str | None = None,
+    addresses: tuple[str, ...] = (),
     seconds: float = 5.0,
 ) -> Answer:
     """Send one request, with JSON and a bearer token where given, and return the answer.
 
-    Every address of the name is tried in turn, as a browser does. `seconds` bounds connecting and
-    each wait for data. Raise names.UnresolvedError or UnansweredError.
+    Every address of the name, or of `addresses` in its place, is tried in turn, as a browser does.
+    `seconds` bounds connecting and each wait for data. Raise names.UnresolvedError or
+    UnansweredError.
     """
     headers = {"Host": domain if port == HTTPS_PORT else f"{domain}:{port}"}
     content = None
@@ -74,7 +76,7 @@ def request(
         content = json.dumps(body).encode()
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    connection = _Connection(domain, port, names.resolve(domain, resolver), seconds)
+    connection = _Connection(domain, port, addresses or names.resolve(domain, resolver), seconds)
     try:
         connection.request(method, path, content, headers)
         answer = connection.getresponse()

@@ -23,6 +23,8 @@ class Group:
     maximum: int
     in_service: frozenset[str]
     """Ids of the instances that are in service."""
+    instances: frozenset[str]
+    """Ids of all instances, also of those that start or end; a terminated one is none any more."""
 
 
 @uses("autoscaling:DescribeAutoScalingGroups")
@@ -44,6 +46,7 @@ def describe(region: Region, group: str) -> Group | None:
             for instance in found.get("Instances", ())
             if instance["LifecycleState"] == IN_SERVICE
         ),
+        instances=frozenset(instance["InstanceId"] for instance in found.get("Instances", ())),
     )
 
 

@@ -21,6 +21,8 @@ class Accepted:
 
     even_if_healthy: bool = False
     data_loss_seconds: float | None = None
+    split_brain: str | None = None
+    """`NAME: reason` of who answers for what could not be proven of the old site."""
     outage_began: datetime | None = None
 
 

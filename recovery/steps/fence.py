@@ -1,7 +1,11 @@
 """Fencing: make the old active unable to accept writes, as far as it can be reached.
 
 Everything is tried at once, each call once and for at most two seconds, and every result is
-told. Only what AWS confirmed counts as fenced; where nothing answers, fencing is unproven.
+told. It shortens what the old site's guards would do by themselves; where nothing answers, theirs
+is the proof (steps/proof.py).
+
+Nothing here touches the old database's catalogue: to revoke a login or close the database there
+would replicate to the standby like any other write, and lock out the site that takes over.
 """
 
 from __future__ import annotations
@@ -33,23 +37,37 @@ class Fencing:
 
     @property
     def text(self) -> str:
-        """Say in one line what was confirmed, and that the rest is unproven."""
+        """Say in one line what was confirmed, and what was not."""
         done = ", ".join(each.what for each in self.attempts if each.failed is None)
         failed = ", ".join(each.what for each in self.attempts if each.failed is not None)
         if not done:
-            return f"UNPROVEN: nothing answered ({failed})"
-        return f"confirmed: {done}" + (f"; UNPROVEN: {failed}" if failed else "")
+            return f"nothing answered ({failed})"
+        return f"confirmed: {done}" + (f"; not: {failed}" if failed else "")
+
+    def confirmed(self, what: str) -> bool:
+        """Say whether AWS confirmed that attempt."""
+        return any(each.what == what and each.failed is None for each in self.attempts)
+
+    @property
+    def answered(self) -> bool:
+        """Say whether anything of the old side answered."""
+        return any(each.failed is None for each in self.attempts)
+
+
+ASSIGNMENT = "assignment in its table"
+NO_HOSTS = "no host is left"
 
 
 def fence(case: Case, target: Assignment) -> Fencing:
     """Try every way at once; never raises, what failed is told."""
     old = case.peer_deployment
     ways: dict[str, Callable[[], None]] = {
-        "assignment in its table": lambda: assignment.write(
+        ASSIGNMENT: lambda: assignment.write(
             case.there, case.peer.control_table, case.product.name, target
         ),
         "balancer refuses": lambda: balancers.refuse(case.there, old.listener_arn),
         "hosts scaled to none": lambda: hosts.scale(case.there, old.host_group, 0),
+        NO_HOSTS: lambda: _see_no_hosts(case),
     }
     tried = answers([lambda way=way: _try(way) for way in ways.values()], seconds=PEER_SECONDS)
     return Fencing(
@@ -58,6 +76,13 @@ def fence(case: Case, target: Assignment) -> Fencing:
             for what, failed in zip(ways, tried, strict=True)
         )
     )
+
+
+def _see_no_hosts(case: Case) -> None:
+    """Return where the old group has no instance left; an earlier attempt may have ended them."""
+    group = hosts.describe(case.there, case.peer_deployment.host_group)
+    if group is not None and group.instances:
+        raise RefusedError(f"{len(group.instances)} instances are left")
 
 
 def _try(way: Callable[[], None]) -> str | None:

@@ -5,19 +5,22 @@ Each method pair is one step's act and done. What survives a kill is in the worl
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from recovery import assignment, notify, verify
 from recovery.assignment import Assignment
 from recovery.engine import wait
-from recovery.engine.errors import OutsideError, RefusedError
+from recovery.engine.errors import OutsideError, RefusedError, StepFailedError
 from recovery.engine.parallel import answers
 from recovery.engine.plan import Report, Seen
-from recovery.steps import check, fence, point, promote
+from recovery.steps import check, fence, point, promote, proof
 from recovery.steps.case import Case
 from recovery.steps.check import Assessment
 from recovery.steps.fence import Fencing
+from recovery.steps.proof import Proof
+from recovery.tenure import VOTES
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +35,12 @@ class Takeover:
     """Whether it got as far as the promotion."""
     assessment: Assessment | None = None
     fencing: Fencing | None = None
+    proof: Proof | None = None
+    """Whether one writer is proven, once this execution has waited for it."""
+    tables: set[str] = field(default_factory=set[str])
+    """The regions whose control tables are known to name this site in this epoch."""
+    assigned_at: float | None = None
+    """When two of them did, by the monotonic clock."""
     verified: str | None = None
     """What was found, once this execution has verified the service."""
     told: set[str] = field(default_factory=set[str])
@@ -112,7 +121,7 @@ class Takeover:
         here, witness = self._assignments()
         if isinstance(here, OutsideError):
             raise here
-        for found in (here, witness):
+        for region, found in ((self.case.here, here), (self.case.witness, witness)):
             if isinstance(found, OutsideError):
                 continue  # a dark witness; that the assignment has one table only was said
             if found is None or (found.site, found.epoch) != (
@@ -120,6 +129,7 @@ class Takeover:
                 self.target.epoch,
             ):
                 return Seen(holds=False, text="another site is assigned")
+            self._note(region.name)
             if settled and not found.settled:
                 return Seen(holds=False, text=f"epoch {found.epoch} is not settled")
         return Seen(holds=True, text=f"{self.target.site} is assigned in epoch {self.target.epoch}")
@@ -148,22 +158,25 @@ class Takeover:
         self._write(replace(self.target, settled=True), report)
 
     def _write(self, wanted: Assignment, report: Report) -> None:
-        """Write the target's table, which must take it, and the witness's, which may be dark."""
-        case = self.case
-        assignment.write(case.here, case.site.control_table, case.product.name, wanted)
+        """Write the witness's table, which may be dark, and the target's, which must take it.
+
+        Where the witness's did not, the target's alone is enough for its guards if a person
+        accepted that.
+        """
+        case, product = self.case, self.case.product.name
+        alone = False
         try:
-            assignment.write(
-                case.witness,
-                case.topology.witness.control_table,
-                case.product.name,
-                wanted,
-            )
+            assignment.write(case.witness, case.topology.witness.control_table, product, wanted)
         except OutsideError as error:
-            report.deviate(f"only one of three tables took the assignment: {error}")
+            report.deviate(f"the witness's table did not take the assignment: {error}")
+            alone = case.accepted.split_brain is not None
+        assignment.write(case.here, case.site.control_table, product, replace(wanted, alone=alone))
 
     def fence(self, report: Report) -> None:
         """Try to fence the peer, and tell every result."""
         self.fencing = fence.fence(self.case, self.target)
+        if self.fencing.confirmed(fence.ASSIGNMENT):
+            self._note(self.case.there.name)
         report.say(self.fencing.text)
         for attempt in self.fencing.attempts:
             if attempt.failed:
@@ -174,6 +187,51 @@ class Takeover:
         if self.fencing is not None:
             return Seen(holds=True, text=self.fencing.text)
         return self.is_recorded()
+
+    def _note(self, region: str) -> None:
+        """Remember that a region's table names this site, and when two did."""
+        self.tables.add(region)
+        if len(self.tables) >= VOTES and self.assigned_at is None:
+            self.assigned_at = time.monotonic()
+
+    def is_outwaited(self) -> Seen:
+        """Say whether one writer is proven or accepted, now or as an earlier execution recorded."""
+        if self.promoted:
+            return Seen(holds=True, text=f"goes on with epoch {self.target.epoch}, promoted")
+        if self.proof is not None:
+            said = "one writer" if self.proof.proven else "one writer is NOT PROVEN"
+            return Seen(holds=True, text=f"{said}: {self.proof.text}")
+        if self.is_recorded().holds:
+            return Seen(holds=True, text="an earlier execution waited, and recorded it")
+        return Seen(holds=False, text=f"guards in {self.case.peer.region} may still serve")
+
+    def outwait(self, report: Report) -> None:
+        """Prove that the old site serves no more; what cannot be proven has to be accepted."""
+        found = self._prove(report)
+        if not found.proven:
+            accepted = self.case.accepted.split_brain
+            said = f"one writer is not proven: {found.text}"
+            if accepted is None:
+                raise StepFailedError(
+                    f"{said}; see that {self.case.peer.region} is off, then add "
+                    "--accept-split-brain 'NAME: reason'"
+                )
+            report.deviate(f"{said}; accepted by {accepted}")
+        self.proof = found
+
+    def _prove(self, report: Report) -> Proof:
+        case, fencing = self.case, self.fencing
+        if fencing is not None and fencing.answered:
+            took = proof.still_takes_writes(case)
+            report.say(f"write probe: {took or 'nothing at the old balancer takes a write'}")
+            if took:
+                return Proof(proven=False, text=took)
+        if self.assigned_at is None:
+            names = ", ".join(sorted(self.tables)) or "none"
+            return Proof(proven=False, text=f"{len(self.tables)} of 3 tables ({names}) took it")
+        if fencing is not None and fencing.confirmed(fence.NO_HOSTS):
+            return Proof(proven=True, text="no host is left at the old site")
+        return proof.outwait(case, len(self.tables), self.assigned_at)
 
     def is_recorded(self) -> Seen:
         """Say whether the recovery point of the epoch is written."""
@@ -201,6 +259,8 @@ class Takeover:
                 "predicted_loss_seconds": loss and loss.seconds,
                 "accepted_loss_seconds": self.case.accepted.data_loss_seconds,
                 "fencing": self.fencing.text if self.fencing else "not tried",
+                "one_writer": self.is_outwaited().text,
+                "accepted_split_brain": self.case.accepted.split_brain,
             },
         )
 

@@ -2,7 +2,16 @@
 
 from recovery.cloud.client import Region
 from recovery.steps.case import Accepted, Case
-from recovery.topology import Deployment, Guard, Product, Service, Site, Topology, Witness
+from recovery.topology import (
+    Deployment,
+    Guard,
+    Product,
+    Request,
+    Service,
+    Site,
+    Topology,
+    Witness,
+)
 
 
 def deployment(site, region):
@@ -49,7 +58,9 @@ def topology(**changes):
             Service(name="api", port=5000, path="/api/*"),
             Service(name="auth", port=5010, path="/auth/*"),
         ),
-        journey=(),
+        journey=(
+            Request(name="write", service="api", method="POST", path="/api/entries/${nonce}"),
+        ),
         api_tests=(),
         contacts=("oncall@rlg.example",),
         deployments={

@@ -7,6 +7,7 @@ fail, to lose its answer, or to be the last thing that its process does.
 import contextvars
 import itertools
 import threading
+import time
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,11 +20,13 @@ from recovery.cloud.hosts import Group
 from recovery.database.heartbeat import Heartbeat
 from recovery.database.postgres import Replication
 from recovery.engine import lease
+from recovery.topology import Guard
 from recovery.verification import findings
 from tests.recovery import cases
 
 HERE, WITNESS, THERE = "us-west-2", "us-east-2", "us-east-1"
 OURS, THEIRS = "127.100.2.1", "127.100.1.1"
+GUARD = Guard(ttl_seconds=0.03, drift_seconds=0.01)
 PROMOTING = ("modifying", "rebooting", "available")
 """What RDS calls a database that it promotes; with the last it is no replica any more."""
 
@@ -86,6 +89,9 @@ class Cloud:
         self.bystander = Process()
         """Who calls outside `run`: the journal's mirror."""
         self.calls: list[Call] = []
+        self.began_at: dict[Call, float] = {}
+        self.answered_at: dict[Call, float] = {}
+        """By the monotonic clock."""
         self.writes: set[Call] = set()
         self.fault: Fault | None = None
         self.fired = False
@@ -106,6 +112,8 @@ class Cloud:
         self.claims = {}
         self.refused_listeners = set()
         self.finding = findings.ok("journey", "3 requests")
+        self.old_balancer = 503
+        """What the old site's balancer answers to a write."""
         for name in products:
             self._add(name)
 
@@ -158,7 +166,9 @@ class Cloud:
                 for site, each in made.product.deployments.items()
             },
         )
-        return replace(made, product=product, execution=f"failover-{next(_numbers)}")
+        facts = replace(made.topology, guard=GUARD)
+        execution = f"failover-{next(_numbers)}"
+        return replace(made, topology=facts, product=product, execution=execution)
 
     def run(self, work):
         """Do the work as a process of its own, in a context of its own."""
@@ -183,6 +193,7 @@ class Cloud:
             process.counts[kind] = number = process.counts.get(kind, 0) + 1
             call = Call(step, region.name, function, subject, number)
             self.calls.append(call)
+            self.began_at[call] = time.monotonic()
             if writes:
                 self.writes.add(call)
             if happening := self.before.pop((step, function), None):
@@ -191,7 +202,9 @@ class Cloud:
                 raise unreachable(function, region.name)
             if error := self.refusals.get(function):
                 raise error
-            return self._faulted(call, process, act)
+            answer = self._faulted(call, process, act)
+            self.answered_at[call] = time.monotonic()
+            return answer
 
     def _faulted(self, call, process, act):
         fault = self.fault
@@ -273,7 +286,12 @@ class Cloud:
         def act():
             desired, in_service = self.groups[region.name, name]
             return Group(
-                name=name, desired=desired, minimum=desired, maximum=4, in_service=in_service
+                name=name,
+                desired=desired,
+                minimum=desired,
+                maximum=4,
+                in_service=in_service,
+                instances=in_service,
             )
 
         return self.call(region, "hosts.describe", name, act)
@@ -401,6 +419,7 @@ class Cloud:
         for place, stand_in in {
             "recovery.names.resolve": self.resolve,
             "recovery.web.get": lambda *_, **__: SimpleNamespace(status=503),
+            "recovery.web.request": lambda *_, **__: SimpleNamespace(status=self.old_balancer),
             "recovery.database.postgres.connect": self._connect,
             "recovery.database.postgres.replication": self.replication,
             "recovery.database.heartbeat.read": lambda _: beat,

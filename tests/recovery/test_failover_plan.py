@@ -21,6 +21,7 @@ from tests.recovery.simulated import HERE, THERE, WITNESS, Cloud, Fault, Killed
 
 ASSIGNMENT = naming.assignment_item("rlg-data")
 BEGINS, ENDED = "rlg-data-2-failover-begins", "rlg-data-2-failover-ended"
+PUTS, PROMOTES = ("tables.put", ASSIGNMENT), "databases.promote"
 ASKS_THE_PEER = {"check-standby", "fence-peer"}
 
 
@@ -182,12 +183,73 @@ def test_a_peer_that_was_fenced_does_not_keep_the_new_active_from_being_recorded
     assert [each.outcome for each in recording.record(cloud.case())] == ["ok", "ok"]
 
 
-def test_a_dark_peer_is_left_unfenced_and_the_recovery_point_says_so(cloud, fail_over):
+def recovery_point(cloud):
+    return json.loads(cloud.objects[naming.recovery_point_key("rlg-data", 2)])
+
+
+def test_a_dark_peer_is_left_unfenced_and_its_guards_are_outwaited(cloud, fail_over):
     cloud.dark = {THERE}
     assert fail_over().exit_code == 0
     assert_recovered(cloud)
-    point = json.loads(cloud.objects[naming.recovery_point_key("rlg-data", 2)])
-    assert "UNPROVEN" in point["fencing"]
+    point = recovery_point(cloud)
+    assert point["fencing"].startswith("nothing answered")
+    assert point["one_writer"].startswith("one writer: 2 of 3 tables name this site; outwaited")
+
+
+@pytest.mark.parametrize("dark", [set(), {THERE}, {WITNESS}], ids=str)
+def test_no_promotion_before_two_tables_are_a_ttl_and_the_drift_old(cloud, fail_over, dark):
+    cloud.dark = dark
+    assert fail_over().exit_code in {0, 6}
+    tables = [call for call in cloud.calls if (call.function, call.subject) == PUTS]
+    second = cloud.answered_at[[call for call in tables if call.region not in dark][1]]
+    promoted = next(at for call, at in cloud.began_at.items() if call.function == PROMOTES)
+    assert promoted - second >= simulated.GUARD.ttl_seconds + simulated.GUARD.drift_seconds
+
+
+def test_hosts_that_are_gone_need_no_waiting(cloud, fail_over, monkeypatch):
+    cloud.groups[THERE, "rlg-data-primary"] = [0, frozenset()]
+    monkeypatch.setattr("recovery.steps.proof.outwait", None)
+    assert fail_over().exit_code == 0
+    assert recovery_point(cloud)["one_writer"] == "one writer: no host is left at the old site"
+
+
+def test_with_one_table_left_nobody_can_prove_one_writer_and_it_is_refused(cloud, fail_over):
+    cloud.dark = {THERE, WITNESS}
+    outcome = fail_over()
+    assert outcome.exit_code == 3
+    assert "see that us-east-1 is off, then add --accept-split-brain" in outcome.error
+    assert not cloud.writes - {call for call in cloud.writes if "execution" in call.subject}
+
+
+ACCEPTED = "Ada Lovelace: the region is off"
+
+
+def test_a_person_accepts_what_one_table_cannot_prove_and_it_is_recorded(cloud, fail_over):
+    cloud.dark = {THERE, WITNESS}
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert outcome.exit_code == 6
+    (said,) = [each for each in outcome.deviations if "outwait-guards" in each]
+    assert said.endswith(f"1 of 3 tables (us-west-2) took it; accepted by {ACCEPTED}")
+    assert recovery_point(cloud)["accepted_split_brain"] == ACCEPTED
+    assert "NOT PROVEN" in recovery_point(cloud)["one_writer"]
+    assert cloud.tables[HERE][ASSIGNMENT]["alone"] is True
+    assert cloud.promotions == ["rlg-data-dr-1"]
+
+
+def test_acceptance_makes_no_table_enough_where_two_took_it(cloud, fail_over):
+    assert fail_over(cloud.case(split_brain=ACCEPTED)).exit_code == 0
+    assert {cloud.tables[region][ASSIGNMENT]["alone"] for region in (HERE, WITNESS)} == {False}
+
+
+def test_an_old_service_that_still_takes_writes_holds_the_promotion_up(cloud, fail_over):
+    cloud.old_balancer = 401
+    outcome = fail_over()
+    assert outcome.exit_code == 4
+    assert "POST /api/entries/${nonce} at the old balancer answers 401" in outcome.error
+    assert not cloud.promotion_requests
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert outcome.exit_code == 6
+    assert cloud.promotions == ["rlg-data-dr-1"]
 
 
 def test_a_promoted_failover_that_goes_on_asks_the_peer_nothing(cloud, fail_over):
@@ -206,10 +268,10 @@ def test_it_assigns_fences_and_records_before_it_commits(cloud, fail_over):
         next(position for position, call in enumerate(cloud.calls) if matches(call))
         for matches in (
             lambda call: (
-                (call.function, call.subject, call.region) == ("tables.put", ASSIGNMENT, HERE)
+                (call.function, call.subject, call.region) == ("tables.put", ASSIGNMENT, WITNESS)
             ),
             lambda call: (
-                (call.function, call.subject, call.region) == ("tables.put", ASSIGNMENT, WITNESS)
+                (call.function, call.subject, call.region) == ("tables.put", ASSIGNMENT, HERE)
             ),
             lambda call: call.function == "balancers.refuse",
             lambda call: call.function == "objects.write" and "recovery-points" in call.subject,
@@ -232,7 +294,8 @@ def test_one_step_commits_and_everything_that_must_precede_it_does(cloud):
     assert [step.name for step in steps if step.commits] == ["promote-database"]
     before = names[: names.index("promote-database")]
     assert before[:2] == ["check-standby", "assign-site"]
-    assert {"fence-peer", "record-point"} <= set(before)
+    assert before[-2:] == ["outwait-guards", "record-point"]
+    assert "fence-peer" in before
     assert names[-1] == "settle-assignment"
 
 
@@ -240,7 +303,8 @@ def test_a_dark_witness_is_said_and_does_not_stop_it(cloud, fail_over):
     cloud.dark = {WITNESS}
     outcome = fail_over()
     assert outcome.exit_code == 6
-    assert all("only one of three tables took" in said for said in outcome.deviations)
+    assert all("witness's table did not take" in said for said in outcome.deviations)
+    assert "2 of 3 tables" in recovery_point(cloud)["one_writer"]
     assert assigned(cloud, HERE) == ("dr", 2, True)
     assert assigned(cloud, WITNESS) == ("primary", 1, True)
     assert cloud.promotions == ["rlg-data-dr-1"]
@@ -355,7 +419,7 @@ def test_a_bug_in_one_products_run_leaves_the_others_whole(monkeypatch, tmp_path
     report = json.loads(capsys.readouterr().out)
     whole, ended = report["products"]
     assert (whole["product"], whole["exit_code"]) == ("rlg-data", 0)
-    assert len(whole["steps"]) == 13
+    assert len(whole["steps"]) == 14
     assert ended["exit_code"] == 1
     assert ended["error"].startswith("a bug: KeyError")
     assert_recovered(cloud)

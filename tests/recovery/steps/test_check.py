@@ -43,7 +43,12 @@ class World:
             engine_version="18.1",
         )
         self.group = Group(
-            name="rlg-data-dr", desired=1, minimum=1, maximum=4, in_service=frozenset({"i-1"})
+            name="rlg-data-dr",
+            desired=1,
+            minimum=1,
+            maximum=4,
+            in_service=frozenset({"i-1"}),
+            instances=frozenset({"i-1"}),
         )
         self.image = "available"
         self.quota, self.used = 64.0, 8
