@@ -138,7 +138,7 @@ class _Walk:
 
     def look(self, line: bytes) -> Line:
         self._place += 1
-        parsed = parse(line)
+        parsed = _parse(line)
         broken = parsed if isinstance(parsed, Fault) else _seal_fault(line)
         record = None if isinstance(parsed, Fault) else parsed
         if record is None or broken:
@@ -207,7 +207,7 @@ def _seal_fault(line: bytes) -> Fault | None:
     return Fault(kind=Kind.SEAL, text="was changed after it was written: its seal does not fit")
 
 
-def parse(line: bytes) -> Record | Fault:
+def _parse(line: bytes) -> Record | Fault:
     """Return the record that a line holds, or why it holds none; does not look at hashes."""
     try:
         fields: Any = json.loads(line.decode())
