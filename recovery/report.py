@@ -18,8 +18,8 @@ from recovery.engine.parallel import Asking
 from recovery.reporting import journals
 from recovery.reporting.journals import Bucket, Comparison, Machine, Shelf
 from recovery.reporting.markdown import markdown
-from recovery.reporting.story import Story, told
-from recovery.reporting.text import moment, plain, text
+from recovery.reporting.story import Story, plain, told
+from recovery.reporting.text import moment, text
 
 _EPILOG = """\
 exit codes:

@@ -14,9 +14,11 @@ from recovery.cloud.client import Region
 from recovery.cloud.errors import NotFoundError
 from recovery.engine import journal, state
 from recovery.engine.errors import RefusedError
+from recovery.reporting.story import plain
 
 _STAMP = re.compile(r"\d{8}T\d{6}Z")
 _SUFFIX = ".jsonl"
+_SHOWN = 10
 
 
 class Shelf(Protocol):
@@ -109,8 +111,13 @@ def chosen(shelf: Shelf, asked: str | None) -> str:
     if len(meant) == 1:
         return meant[0]
     why = f"several executions begin with {asked}" if meant else f"no execution {asked!r} is known"
-    listed = "".join(f"\n  {each}" for each in reversed(meant or known))
-    raise RefusedError(f"{why}; {shelf.place} has{listed}")
+    raise RefusedError(f"{why}; {shelf.place} has {_newest_of(meant or known)}")
+
+
+def _newest_of(known: list[str]) -> str:
+    listed = ", ".join(plain(each) for each in known[: -_SHOWN - 1 : -1])
+    more = len(known) - _SHOWN
+    return listed if more <= 0 else f"{listed} and {more} more (--list)"
 
 
 def content(path: Path) -> bytes:

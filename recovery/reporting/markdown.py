@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from recovery.cloud.tally import Calls
 from recovery.reporting.journals import Comparison
-from recovery.reporting.story import ProductStory, Story
-from recovery.reporting.text import asked, evidence, plain
+from recovery.reporting.story import ProductStory, Story, plain
+from recovery.reporting.text import asked, counted, evidence
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 
@@ -20,7 +19,7 @@ def markdown(story: Story, source: str, comparison: Comparison | None) -> str:
     for product in story.products:
         lines += _product(product)
     if story.calls:
-        lines += ["", "Calls for no product: " + _cell(_calls(story.calls))]
+        lines += ["", "Calls for no product: " + _cell(counted(story.calls))]
     return "\n".join(lines)
 
 
@@ -30,12 +29,12 @@ def _product(product: ProductStory) -> Iterator[str]:
         yield from (f"Error: {_cell(product.error)}", "")
     yield from (f"- deviates: {_cell(each)}" for each in product.deviations)
     steps = [
-        (f"{step.began:.2f}", f"{step.seconds:.2f}", step.name, step.ending, _calls(step.calls))
+        (f"{step.began:.2f}", f"{step.seconds:.2f}", step.name, step.ending, counted(step.calls))
         for step in product.steps
     ]
     yield from ("", *_table(("from s", "took s", "step", "ended", "calls"), steps))
     if product.calls:
-        yield from ("", f"Calls of no step: {_cell(_calls(product.calls))}")
+        yield from ("", f"Calls of no step: {_cell(counted(product.calls))}")
     events = [
         (
             f"{event.offset:+.3f}",
@@ -58,10 +57,3 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
 
 def _cell(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", plain(text))
-
-
-def _calls(calls: Sequence[Calls]) -> str:
-    return ", ".join(
-        f"{each.operation} {each.region} {each.times}{' failed' if each.failed else ''}"
-        for each in calls
-    )

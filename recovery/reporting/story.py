@@ -140,6 +140,13 @@ def told(content: bytes, execution: str | None = None) -> Story:
     )
 
 
+def plain(text: str) -> str:
+    """Return the text with whatever a terminal would act on, or not print, made visible."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 def _events(lines: Sequence[Line]) -> list[Event]:
     read = [(line, line.record) for line in lines if line.record]
     began = _moment(read[0][1]) if read else None

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from recovery.cloud.tally import Calls
 from recovery.reporting.journals import Comparison
-from recovery.reporting.story import Event, ProductStory, StepStory, Story
+from recovery.reporting.story import Event, ProductStory, StepStory, Story, plain
 
 COLUMNS = 100
 _LABEL = 10
@@ -23,13 +23,6 @@ def text(story: Story, source: str, comparison: Comparison | None) -> str:
     if story.calls:
         lines += ["", "calls for no product", *_calls("", story.calls)]
     return "\n".join(lines)
-
-
-def plain(text: str) -> str:
-    """Return the text with whatever a terminal would act on, or not print, made visible."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
 
 
 def evidence(story: Story, comparison: Comparison | None) -> Iterator[tuple[str, str]]:
@@ -51,7 +44,7 @@ def evidence(story: Story, comparison: Comparison | None) -> Iterator[tuple[str,
     if story.exit_code is None:
         region = story.opening.get("region")
         hint = "" if comparison else f"; compare with the copy: --region {region or 'REGION'}"
-        yield "no end", f"there is no closing record: {ending(story)}{hint}"
+        yield "no end", f"there is no closing record: {story.ending}{hint}"
 
 
 def asked(story: Story) -> Iterator[tuple[str, str]]:
@@ -65,17 +58,20 @@ def asked(story: Story) -> Iterator[tuple[str, str]]:
     if story.began and story.last:
         yield "began", moment(story.began)
         yield "last", f"{moment(story.last)}, {story.seconds:.1f} s later"
-    yield "ended", ending(story)
-
-
-def ending(story: Story) -> str:
-    """Say how the execution ended."""
-    return story.ending
+    yield "ended", story.ending
 
 
 def moment(at: datetime) -> str:
     """Write a time down."""
     return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d} UTC"
+
+
+def counted(calls: Sequence[Calls]) -> str:
+    """Write calls down, by operation and region."""
+    return ", ".join(
+        f"{each.operation} {each.region} {each.times}{' failed' if each.failed else ''}"
+        for each in calls
+    )
 
 
 def _head(story: Story, source: str, comparison: Comparison | None) -> Iterator[str]:
@@ -133,12 +129,8 @@ def _bar(step: StepStory, start: float, end: float) -> str:
 def _calls(step: str, calls: Sequence[Calls]) -> list[str]:
     if not calls:
         return []
-    said = ", ".join(
-        f"{each.operation} {each.region} {each.times}{' failed' if each.failed else ''}"
-        for each in calls
-    )
     total = sum(each.times for each in calls)
-    return _wrapped(f"  {total:>9}  {plain(step):<18} ", plain(said))
+    return _wrapped(f"  {total:>9}  {plain(step):<18} ", plain(counted(calls)))
 
 
 def _event(event: Event) -> str:

@@ -388,7 +388,7 @@ def test_the_copy_in_the_bucket_is_the_journal(cloud, fail_over):
     assert cloud.objects[naming.journal_key(ID)] == path.read_bytes()
 
 
-def test_a_deviation_and_a_refusal_are_told(cloud, fail_over, told):
+def test_a_deviation_is_told(cloud, fail_over, told):
     cloud.finding = findings.failed("journey", "sign-in answers 500")
     assert fail_over()[0] == 6
     found = facts(told)
@@ -396,6 +396,16 @@ def test_a_deviation_and_a_refusal_are_told(cloud, fail_over, told):
     for product in found["products"]:
         assert product["deviations"] == ["verify-service: failed: journey: sign-in answers 500"]
         assert product["exit_code"] == 6
+
+
+def test_a_refusal_is_told(cloud, fail_over, told):
+    fail_over()[1].unlink()
+    assert fail_over()[0] == 3
+    found = facts(told)
+    assert (found["exit_code"], found["fits"]) == (3, True)
+    for product in found["products"]:
+        assert product["exit_code"] == 3
+        assert "already active" in product["error"]
 
 
 def test_a_killed_failover_has_no_end(cloud, fail_over, told):
@@ -506,8 +516,19 @@ def test_what_is_unknown_or_ambiguous_is_refused_with_those_known(kept, told, as
         told(asked)
     said = str(caught.value)
     assert said.startswith(why)
-    assert said.splitlines()[1:] == ["  failover-20261125T000000Z-0000", f"  {ID}"]
+    assert said.endswith(f"journals) has failover-20261125T000000Z-0000, {ID}")
     assert caught.value.exit_code == 3
+
+
+def test_of_many_known_the_newest_are_named_on_one_line(kept, told):
+    for day in range(10, 24):
+        kept(b"", f"failover-202611{day}T000000Z")
+    with pytest.raises(RefusedError) as caught:
+        told("nothing")
+    said = str(caught.value)
+    assert "has failover-20261123T000000Z, failover-20261122" in said
+    assert said.endswith("failover-20261114T000000Z and 4 more (--list)")
+    assert "\n" not in said
 
 
 def test_an_id_that_another_begins_with_is_meant_itself(kept, told):
