@@ -13,7 +13,7 @@ from recovery.cloud import client
 from recovery.engine.errors import BUG, OutsideError, RefusedError
 from recovery.engine.journal import Journal
 from recovery.engine.lease import TTL_SECONDS, Lease, this_process
-from recovery.engine.plan import Outcome, Step, run
+from recovery.engine.plan import Outcome, Step, conclude, run
 from recovery.engine.progress import Progress
 from recovery.steps import check, reach
 from recovery.steps.case import Case
@@ -25,8 +25,16 @@ Plan = Callable[[Takeover], tuple[Step, ...]]
 def execute(case: Case, plan: Plan, journal: Journal, progress: Progress) -> Outcome:
     """Run the plan for one product under its execution lease; the outcome says how it ended.
 
-    A bug in one product's run is that product's outcome: it must not hide the other's.
+    A bug in one product's run is that product's outcome: it must not hide the other's. How it
+    ended is journalled, with the calls that no step made: the lease's.
     """
+    outcome = _leased(case, plan, journal, progress)
+    rest = client.tally.take_rest(case.product.name)
+    conclude(outcome, journal, progress, {"calls": rest})
+    return outcome
+
+
+def _leased(case: Case, plan: Plan, journal: Journal, progress: Progress) -> Outcome:
     client.calling_step.set(f"{case.product.name}/open")
     lease = Lease(
         holder=this_process(case.operator),
@@ -46,7 +54,8 @@ def execute(case: Case, plan: Plan, journal: Journal, progress: Progress) -> Out
             raise
         said = f"a bug: {type(error).__name__}: {error} (STANDBY_TRACE=1 shows where)"
         progress.say(case.product.name, "open", "failed", said)
-        return Outcome(product=case.product.name, exit_code=BUG, error=said)
+        kind = f"a bug: {type(error).__name__}"
+        return Outcome(product=case.product.name, exit_code=BUG, error=said, recorded_error=kind)
     finally:
         client.calling_step.set(f"{case.product.name}/close")
         lease.release()
@@ -64,6 +73,7 @@ def _execute(case: Case, plan: Plan, lease: Lease, journal: Journal, progress: P
         entering=lambda step: client.calling_step.set(f"{case.product.name}/{step}"),
         changed=going.resumes,
         committed=going.promoted,
+        account=lambda step: {"calls": client.tally.take(f"{case.product.name}/{step}")},
     )
     outcome.epoch = going.target.epoch
     return outcome

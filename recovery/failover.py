@@ -86,11 +86,12 @@ def main() -> int:
         return _rehearse(cases, as_json=options.json)
     opening.prepare(cases[0])
     progress = Progress()
-    journal = journalling.opened(execution, cases[0].here, cases[0].site)
+    journal = journalling.opened("failover", cases)
     outcomes = at_once([lambda case=case: execute(case, plan, journal, progress) for case in cases])
-    journal.close()
+    code = worst(outcome.exit_code for outcome in outcomes)
+    journalling.closed(journal, progress, code, time.monotonic() - began)
     summary.show(cases, outcomes, journal, time.monotonic() - began, as_json=options.json)
-    return worst(outcome.exit_code for outcome in outcomes)
+    return code
 
 
 def _rehearse(cases: tuple[Case, ...], *, as_json: bool) -> int:

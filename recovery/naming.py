@@ -112,6 +112,10 @@ def recovery_point_key(product: str, epoch: int) -> str:
     return f"recovery-points/{product}/{epoch}.json"
 
 
+JOURNALS = "journals/"
+"""Begins the keys of journals."""
+
+
 def journal_key(execution: str) -> str:
     """Return the key, in the standby's site bucket, of an execution's journal."""
-    return f"journals/{execution}.jsonl"
+    return f"{JOURNALS}{execution}.jsonl"

@@ -11,6 +11,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
+from recovery.cloud import errors
+from recovery.cloud.tally import Tally
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -34,6 +37,9 @@ CloudTrail shows it. A thread sees it only when started within a copy of the con
 
 operation: ContextVar[str] = ContextVar("operation", default="")
 """`service:Operation` of the latest call in this context, for messages."""
+
+tally = Tally()
+"""The calls of this process, by `calling_step`."""
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
@@ -151,6 +157,8 @@ class _Pool:
         )
         built.meta.events.register("before-call", _note_operation)
         built.meta.events.register("before-send", _name_step)
+        built.meta.events.register("after-call", _count_answer)
+        built.meta.events.register("after-call-error", _count_silence)
         return built
 
     def _opened(self) -> Any:
@@ -186,6 +194,18 @@ def _name_step(request: Any, **_: object) -> None:
         present = request.headers["User-Agent"]
         agent = present.decode() if isinstance(present, bytes) else present
         request.headers["User-Agent"] = f"{agent} step#{step}"
+
+
+def _count_answer(parsed: Any, context: Any, **_: object) -> None:
+    region, failed = context["client_region"], False
+    if "Error" in parsed:
+        error = errors.from_answer(operation.get(), region, parsed)
+        failed = not isinstance(error, errors.NotFoundError | errors.ConflictError)
+    tally.add(calling_step.get(), region, operation.get(), failed=failed)
+
+
+def _count_silence(context: Any, **_: object) -> None:
+    tally.add(calling_step.get(), context["client_region"], operation.get(), failed=True)
 
 
 _pool = _Pool()

@@ -1,50 +1,55 @@
 """Append-only record of one execution: what it was about to do, and what it then saw.
 
-JSON Lines. Each record carries the SHA-256 of the line before, so an edit shows. A record is on
-disk (fsync) before `write` returns. A mirror, where another operator finds it, follows a quarter
-of a second behind; one that fails shows in `mirror_fault` and does not stop the recovery.
+JSON Lines, chained by hashes (`chain`), so an edit shows. A record is on disk (fsync) before
+`write` returns. A mirror, where another operator finds it, follows a quarter of a second behind;
+one that fails shows in `mirror_fault` and does not stop the recovery.
+
+It begins with `opened`, and ends with `closed` if the execution came to its end. Facts are flat,
+and only what the engine and the verbs name: no answer of AWS or of a database gets in whole.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from recovery.engine import chain
+from recovery.engine.chain import GENESIS, Fact, Record
 from recovery.engine.errors import RefusedError
+
+EXECUTION = "execution"
+"""The step of records that no step makes: `opened`, `ended` (of a product), `closed`."""
 
 Mirror = Callable[[bytes], str | None]
 """Takes the whole journal; returns None, or why it could not be kept."""
 
-Fact = str | int | float | bool | None
-GENESIS = "0" * 64
 _MIRROR_SECONDS = 2.0
 _MIRROR_PAUSE_SECONDS = 0.25
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One line of a journal."""
-
-    number: int
-    at: str
-    product: str
-    step: str
-    event: str
-    facts: Mapping[str, Fact]
+def folder(state: Path) -> Path:
+    """Return where the journals of a machine with this state folder are."""
+    return state / "journals"
 
 
 class Journal:
     """The journal of one execution; any of its products' threads may write."""
 
-    def __init__(self, folder: Path, execution: str, mirror: Mirror | None = None) -> None:
-        """Open a new journal under `folder`; raise RefusedError where it cannot be written."""
-        self.path = folder / "journals" / f"{execution}.jsonl"
+    def __init__(
+        self,
+        state: Path,
+        execution: str,
+        mirror: Mirror | None = None,
+        opening: Mapping[str, Fact] | None = None,
+    ) -> None:
+        """Open a new journal in the state folder; its first record has the facts of `opening`.
+
+        Raise RefusedError where it cannot be written.
+        """
+        self.path = folder(state) / f"{execution}.jsonl"
         self.execution = execution
         self._changed = threading.Condition()
         self._closed = False
@@ -58,7 +63,7 @@ class Journal:
             self._file = os.open(
                 self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600
             )
-            self._append("", "execution", "opened", {})
+            self._append("", EXECUTION, "opened", opening or {})
         except OSError as error:
             raise RefusedError(self._refusal(error)) from error
         if mirror is not None:
@@ -84,19 +89,18 @@ class Journal:
         )
 
     def _append(self, product: str, step: str, event: str, facts: Mapping[str, Fact]) -> None:
-        line = json.dumps(
-            {
-                "n": self._number + 1,
-                "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "execution": self.execution,
-                "product": product,
-                "step": step,
-                "event": event,
-                "facts": dict(facts),
-                "previous": self._previous,
-            },
-            sort_keys=True,
-        ).encode()
+        line = chain.sealed(
+            Record(
+                number=self._number + 1,
+                at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                product=product,
+                step=step,
+                event=event,
+                facts=facts,
+                execution=self.execution,
+                previous=self._previous,
+            )
+        )
         try:
             _write_all(self._file, line + b"\n")
             os.fsync(self._file)
@@ -105,7 +109,7 @@ class Journal:
             raise
         self._number += 1
         self._size += len(line) + 1
-        self._previous = hashlib.sha256(line).hexdigest()
+        self._previous = chain.digest(line)
 
     def _copy_out(self, mirror: Mirror) -> None:
         """Copy the whole file after each change; what changes meanwhile goes with the next."""
@@ -138,25 +142,11 @@ def read(content: bytes) -> list[Record]:
 
     A last line without its end is what a kill leaves, and is passed over.
     """
-    records: list[Record] = []
-    previous = GENESIS
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
-        fields = json.loads(line)
-        if fields["previous"] != previous or fields["n"] != number:
-            msg = f"line {number} does not follow line {number - 1}: the journal was changed"
-            raise ValueError(msg)
-        records.append(
-            Record(
-                number=number,
-                at=fields["at"],
-                product=fields["product"],
-                step=fields["step"],
-                event=fields["event"],
-                facts=fields["facts"],
-            )
-        )
-        previous = hashlib.sha256(line).hexdigest()
-    return records
+    found = chain.examine(content)
+    for line in found.misfits:
+        said = "; ".join(fault.text for fault in line.faults)
+        raise ValueError(f"the journal was changed: line {line.number} {said}")
+    return found.records
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -7,7 +7,7 @@ did is never taken from memory or from the journal, always from the world, as `d
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -21,7 +21,7 @@ from recovery.engine.errors import (
     StepFailedError,
     StrandedError,
 )
-from recovery.engine.journal import Journal
+from recovery.engine.journal import EXECUTION, Fact, Journal
 from recovery.engine.progress import Progress
 
 
@@ -58,6 +58,10 @@ class Step:
     """Past this step there is no way back: what fails later leaves the product stranded."""
 
 
+Account = Callable[[str], Mapping[str, Fact]]
+"""Given a step, tells what else the journal shall say of its end, such as the calls it made."""
+
+
 class Token(Protocol):
     """The right to act: the execution lease."""
 
@@ -85,6 +89,8 @@ class Outcome:
     epoch: int | None = None
     exit_code: int = RECOVERED
     error: str | None = None
+    recorded_error: str | None = None
+    """What the journal keeps in its place: what a bug says may quote anything, a password too."""
     steps: list[StepOutcome] = field(default_factory=list[StepOutcome])
     deviations: list[str] = field(default_factory=list[str])
 
@@ -99,16 +105,20 @@ def run(
     entering: Callable[[str], object],
     changed: bool,
     committed: bool,
+    account: Account = lambda _: {},
 ) -> Outcome:
     """Run the steps in order until one fails; the outcome says how it ended.
 
     `entering` is told each step's name before it is looked at. `changed`, `committed`: what an
-    earlier execution that this one resumes is known to have done. Errors of the outside world end
+    earlier execution that this one resumes is known to have done. `account`'s facts are journalled
+    with each step's end, together with the seconds that it took. Errors of the outside world end
     the plan with the exit code that its place gives: refused before anything was changed, failed
     before the point of no return, stranded after.
     """
     outcome = Outcome(product=product)
-    runner = _Runner(product, outcome, token, journal, progress)
+    runner = _Runner(
+        outcome=outcome, token=token, journal=journal, progress=progress, account=account
+    )
     runner.changed, runner.committed = changed, committed
     for step in steps:
         entering(step.name)
@@ -117,31 +127,59 @@ def run(
         except (RecoveryError, OutsideError, OSError) as error:
             final = _placed(error, step, changed=runner.changed, committed=runner.committed)
             outcome.exit_code, outcome.error = final.exit_code, str(final)
-            runner.record(step.name, "failed", str(final))
+            runner.end(step.name, "failed", str(final))
             return outcome
     if outcome.deviations:
         outcome.exit_code = DEVIATED
     return outcome
 
 
+def conclude(
+    outcome: Outcome, journal: Journal, progress: Progress, facts: Mapping[str, Fact]
+) -> None:
+    """Journal how a product's run ended. A disk that does not take it is said, and changes nothing.
+
+    `facts`: what no step has accounted for.
+    """
+    ended: dict[str, Fact] = {
+        "exit_code": outcome.exit_code,
+        "error": outcome.recorded_error or outcome.error,
+        "deviations": len(outcome.deviations),
+        "epoch": outcome.epoch,
+        **facts,
+    }
+    try:
+        journal.write(outcome.product, EXECUTION, "ended", ended)
+    except OSError as error:
+        progress.say(outcome.product, EXECUTION, "ended", f"not journalled: {error}")
+
+
 class _Runner:
     def __init__(
-        self, product: str, outcome: Outcome, token: Token, journal: Journal, progress: Progress
+        self,
+        *,
+        outcome: Outcome,
+        token: Token,
+        journal: Journal,
+        progress: Progress,
+        account: Account,
     ) -> None:
         self.changed = False
         self.committed = False
-        self._product = product
+        self._product = outcome.product
         self._outcome = outcome
         self._token = token
         self._journal = journal
         self._progress = progress
+        self._account = account
+        self._began = time.monotonic()
 
     def take(self, step: Step) -> None:
-        began = time.monotonic()
+        self._began = began = time.monotonic()
         seen = step.done()
         if seen.holds:
             self.committed |= step.commits
-            self.record(step.name, "holds", seen.text)
+            self.end(step.name, "holds", seen.text)
         else:
             self._token.renew()
             self._journal.write(self._product, step.name, "acting", {"saw": seen.text})
@@ -158,7 +196,7 @@ class _Runner:
             if not seen_after.holds and len(self._outcome.deviations) == deviations:
                 msg = f"it acted, yet {seen_after.text}"
                 raise StepFailedError(msg)
-            self.record(step.name, "done", seen_after.text)
+            self.end(step.name, "done", seen_after.text)
             seen = Seen(holds=False, text=seen_after.text)
         self._outcome.steps.append(
             StepOutcome(
@@ -174,11 +212,18 @@ class _Runner:
         self._outcome.deviations.append(f"{step}: {text}")
         self.record(step, "deviates", text)
 
-    def record(self, step: str, event: str, text: str) -> None:
+    def end(self, step: str, event: str, text: str) -> None:
+        """Record a step's end, with what it took."""
+        seconds = round(time.monotonic() - self._began, 3)
+        self.record(step, event, text, {"seconds": seconds, **self._account(step)})
+
+    def record(
+        self, step: str, event: str, text: str, facts: Mapping[str, Fact] | None = None
+    ) -> None:
         """Print, then journal: a failing disk must not hide what happened."""
         self._progress.say(self._product, step, event, text)
         try:
-            self._journal.write(self._product, step, event, {"text": text})
+            self._journal.write(self._product, step, event, {"text": text, **(facts or {})})
         except OSError as error:
             if event != "failed":
                 raise

@@ -16,6 +16,7 @@ from tests.recovery.cases import case
 ON_AWS_ONLY = ("pulumi ",)
 """What the documents say that needs an AWS account; README says that it is untested."""
 SECONDS = 300
+TARGET_REGION = "us-west-2"
 TARGET = Assignment(site="dr", epoch=2, claim=True, settled=False, execution="failover-1")
 INTERPRETER = re.compile(r"(^| )(\.venv/bin/)?python ")
 DUMP = "CREATE TABLE orders (id int PRIMARY KEY);\nINSERT INTO orders VALUES (1), (2);\n"
@@ -80,12 +81,16 @@ def test_the_one_command_of_a_newcomer_recovers_both_products(shell):
 def test_the_steps_of_readme_and_of_the_runbook_recover_a_killed_region(shell):
     steps = readme("make lab")
     killed = next(at for at, line in enumerate(steps) if "lab kill" in line)
-    assessed, rehearsed, failed_over = (line for block in commands("RUNBOOK.md") for line in block)
+    by_runbook = (line for block in commands("RUNBOOK.md") for line in block)
+    assessed, rehearsed, failed_over, reported = by_runbook
     assert INTERPRETER.sub("", failed_over) == INTERPRETER.sub("", steps[killed + 1])
 
     typed(shell, [*steps[: killed + 1], assessed, rehearsed])
     done = typed(shell, [steps[killed + 1]])
     assert done.stdout.count("recovered and verified") == 2
+    for where in ("", f" --region {TARGET_REGION}"):
+        done = typed(shell, [reported + where])
+        assert done.stdout.count("exit 0: done and verified") == 3
     typed(shell, steps[killed + 2 :])
 
 

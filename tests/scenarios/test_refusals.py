@@ -171,8 +171,10 @@ def test_a_disk_that_is_full_before_the_journal_begins_is_refused(scene, unchang
 
 
 def test_a_disk_that_fills_under_the_journal_is_refused(scene, unchanged, tmp_path):
-    done = scene.failover(*MEANT, disk=400, STANDBY_STATE=str(tmp_path))
+    done = scene.failover(*MEANT, disk=2000, STANDBY_STATE=str(tmp_path))
     refused(done, r"the journal .* cannot be written \(File too large\); .*: free space, or point")
+    (journal,) = tmp_path.glob("journals/*")
+    assert b'"opened"' in journal.read_bytes()
 
 
 def test_a_replica_that_does_not_replicate_is_refused_while_its_source_is_healthy(scene, unchanged):

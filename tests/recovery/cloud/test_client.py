@@ -1,3 +1,4 @@
+import contextlib
 import contextvars
 import http.server
 import socket
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from recovery.cloud import client, databases, errors, identity, models, permissions, tables
+from recovery.cloud.tally import Tally, parse
 
 
 @pytest.fixture
@@ -89,6 +91,58 @@ def test_calls_say_on_whose_behalf_they_are_made(answering):
     with_step, without = (headers["User-Agent"] for headers in answering.seen)
     assert " step#rlg-data/promote" in with_step
     assert "step#" not in without
+
+
+@pytest.fixture
+def tally(monkeypatch):
+    monkeypatch.setattr(client, "tally", Tally())
+    return lambda: client.tally.take_rest()
+
+
+@pytest.mark.parametrize(
+    ("answer", "counted"),
+    [
+        ((200, b"{}"), "1"),
+        ((400, b'{"__type": "ConditionalCheckFailedException", "message": ""}'), "1"),
+        ((400, b'{"__type": "AccessDeniedException", "message": ""}'), "1 failed"),
+        ((503, b"<html>Service Unavailable</html>"), "1 failed"),
+    ],
+    ids=["answered", "condition", "denied", "unavailable"],
+)
+def test_a_call_counts_once_by_operation_and_region(answering, tally, answer, counted):
+    answering.answer = answer
+    with contextlib.suppress(errors.CloudError):
+        tables.read(client.Region("us-west-2", once=True), "t", "k")
+    assert tally() == f"dynamodb:GetItem@us-west-2 {counted}"
+
+
+def test_a_call_without_an_answer_failed(black_hole, tally):
+    with pytest.raises(errors.UnreachableError):
+        tables.read(client.Region("us-east-1", once=True), "t", "k")
+    assert tally() == "dynamodb:GetItem@us-east-1 1 failed"
+
+
+def test_calls_count_for_the_step_that_made_them_and_are_told_once(answering, tally):
+    client.calling_step.set("rlg-data/promote")
+    for _ in range(2):
+        tables.read(client.Region("us-west-2"), "t", "k")
+    tables.read(client.Region("us-east-2"), "t", "k")
+    contextvars.Context().run(tables.read, client.Region("us-west-2"), "t", "k")
+    told = "dynamodb:GetItem@us-east-2 1, dynamodb:GetItem@us-west-2 2"
+    assert client.tally.take("rlg-data/assign") == ""
+    assert client.tally.take("rlg-data/promote") == told
+    assert client.tally.take("rlg-data/promote") == ""
+    assert tally() == "dynamodb:GetItem@us-west-2 1"
+
+
+def test_what_is_left_of_a_product_is_told_in_sum_and_reads_back():
+    counted = Tally()
+    for step, failed in (("a/open", False), ("a/close", False), ("a/open", True), ("ab/x", False)):
+        counted.add(step, "us-west-2", "dynamodb:PutItem", failed=failed)
+    told = counted.take_rest("a")
+    assert told == "dynamodb:PutItem@us-west-2 2, dynamodb:PutItem@us-west-2 1 failed"
+    assert [(each.times, each.failed) for each in parse(told)] == [(2, False), (1, True)]
+    assert parse("") == parse("nonsense, x@y many") == ()
 
 
 def test_a_possibly_dead_region_is_given_one_attempt_of_two_seconds(black_hole):

@@ -1,12 +1,14 @@
 """A plan ends done or says how it did not, whatever step fails or is killed."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from recovery.engine.errors import OutsideError, RefusedError, StepFailedError
-from recovery.engine.journal import Journal
-from recovery.engine.plan import Seen, Step, run
+from recovery.engine.errors import BUG, OutsideError, RefusedError, StepFailedError
+from recovery.engine.journal import Journal, read
+from recovery.engine.plan import Outcome, Seen, Step, conclude, run
 from recovery.engine.progress import Progress
 
 
@@ -76,9 +78,11 @@ def go(tmp_path):
                     entering=lambda step: None,
                     changed=committed,
                     committed=committed,
+                    account=lambda step: {"calls": f"those of {step}"},
                 )
             finally:
                 journal.close()
+                start.records = read(journal.path.read_bytes())
         return outcome
 
     return start
@@ -159,3 +163,62 @@ def test_a_point_of_no_return_that_is_refused_was_not_passed(go):
     world = World()
     world.fail["promote"] = RefusedError("RDS refused the promotion")
     assert go(world).exit_code == 4
+
+
+def ends(records):
+    """Return the record that ends each step."""
+    return {each.step: each for each in records if each.event in {"holds", "done", "failed"}}
+
+
+def test_every_step_ends_in_one_record_with_what_it_took_and_the_account_given_of_it(go):
+    world = World()
+    world.done = ["look"]
+    world.fail["promote"] = OutsideError("reset")
+    go(world)
+    found = ends(go.records)
+    assert [each.event for each in found.values()] == ["holds", "done", "failed"]
+    for name, record in found.items():
+        assert set(record.facts) == {"text", "seconds", "calls"}
+        assert record.facts["calls"] == f"those of {name}"
+        assert record.facts["seconds"] >= 0
+
+
+@pytest.fixture
+def concluded(tmp_path, capsys):
+    def conclude_as(**facts):
+        journal = Journal(tmp_path, "execution-1")
+        conclude(Outcome(product="rlg-data", **facts), journal, Progress(), {"calls": "a"})
+        journal.close()
+        return read(journal.path.read_bytes())[-1]
+
+    return conclude_as
+
+
+def test_a_products_end_is_journalled(concluded):
+    record = concluded(exit_code=6, deviations=["one", "two"], epoch=2)
+    assert (record.product, record.step, record.event) == ("rlg-data", "execution", "ended")
+    assert record.facts == {
+        "exit_code": 6,
+        "error": None,
+        "deviations": 2,
+        "epoch": 2,
+        "calls": "a",
+    }
+
+
+def test_what_a_bug_said_is_not_journalled_as_it_may_quote_anything(concluded):
+    record = concluded(exit_code=BUG, error="KeyError: 'hunter2'", recorded_error="KeyError")
+    assert record.facts["error"] == "KeyError"
+
+
+def test_an_end_that_the_disk_does_not_take_is_said(tmp_path, monkeypatch, capsys):
+    journal = Journal(tmp_path, "execution-1")
+
+    def full(file, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        conclude(Outcome(product="rlg-data"), journal, Progress(), {})
+    journal.close()
+    assert "not journalled: the journal" in capsys.readouterr().err
