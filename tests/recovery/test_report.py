@@ -16,6 +16,7 @@ from recovery.cloud.tally import Tally
 from recovery.engine import chain
 from recovery.engine.chain import GENESIS, Record
 from recovery.engine.errors import OutsideError, RefusedError
+from recovery.engine.journal import Journal
 from recovery.reporting import journals
 from recovery.reporting.text import COLUMNS
 from recovery.steps.case import Accepted
@@ -329,6 +330,13 @@ def cloud(monkeypatch):
 @pytest.fixture
 def fail_over(cloud, monkeypatch, state, capsys):
     """Run the command for both products; return its exit code and its journal's path."""
+    opened = []
+
+    def keep(*arguments):
+        opened.append(Journal(*arguments))
+        return opened[-1]
+
+    monkeypatch.setattr("recovery.journalling.Journal", keep)
 
     def once(accepted=None):
         pair = tuple(
@@ -344,7 +352,10 @@ def fail_over(cloud, monkeypatch, state, capsys):
         capsys.readouterr()
         return code, state / "journals" / f"{ID}.jsonl"
 
-    return once
+    yield once
+    for journal in opened:
+        if not journal._closed:
+            journal.close()  # else the mirror of a killed run would go on in the next test
 
 
 class _Fixed:
