@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lab.aws.metrics import Metrics, Name
 
 State = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
-_SHORTEST_PERIOD = 0.2
+_SHORTEST_PERIOD = 0.1
 """Wall seconds: with waits at zero a period is still time in which a metric is published."""
 
 

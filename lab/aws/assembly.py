@@ -61,6 +61,7 @@ class Options:
 _TEND_SECONDS = 0.1
 _FIGURES_SECONDS = 0.3
 _EVALUATE_SECONDS = 0.1
+_CHECK_SECONDS = 0.05
 _REPLICATE_SECONDS = 0.05
 _KEPT_VARIABLES = ("PATH", "LANG", "PYTHONPATH", "VIRTUAL_ENV", "STANDBY_PG_BIN", "TMPDIR")
 
@@ -131,7 +132,7 @@ def build(context: Context, options: Options) -> Server:
     context.every(_FIGURES_SECONDS, "figures", figures.read)
     context.every(_REPLICATE_SECONDS, "s3 replication", replicator.work)
     context.every(_EVALUATE_SECONDS, "alarms", alarms.evaluate)
-    context.every(_EVALUATE_SECONDS, "health checks", checks.evaluate)
+    context.every(_CHECK_SECONDS, "health checks", checks.evaluate)
     return Server(options.address, options.port, gateway)
 
 

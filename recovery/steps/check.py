@@ -78,7 +78,8 @@ def assess(case: Case) -> Assessment:
             "secrets": asking.ask(lambda: _credentials(case)),
         }
         now_active, unhealthy = asked_standing.result(), asked_health.result()
-        findings = [_assigned(case, now_active), _serving(case, unhealthy)]
+        assigned = _assigned(case, now_active)
+        findings = [assigned, _serving(case, unhealthy, meant=assigned.verdict == "ok")]
         judged, loss = about_database(
             case, asked_database.result(), now_active, healthy_now=unhealthy is None
         )
@@ -146,7 +147,8 @@ def _assigned(case: Case, now_active: Assignment | OutsideError | None) -> Findi
     return Finding(check="assignment", verdict="ok", text=said)
 
 
-def _serving(case: Case, unhealthy: str | OutsideError | None) -> Finding:
+def _serving(case: Case, unhealthy: str | OutsideError | None, *, meant: bool) -> Finding:
+    """Judge whether customers are served; only a move that is `meant` could interrupt them."""
     if isinstance(unhealthy, OutsideError):
         said = f"cannot tell whether customers are served: {unhealthy}"
         if case.accepted.even_if_healthy:
@@ -155,6 +157,8 @@ def _serving(case: Case, unhealthy: str | OutsideError | None) -> Finding:
     if unhealthy is not None:
         return Finding(check="outage", verdict="ok", text=f"the outage is seen here: {unhealthy}")
     said = f"{case.product.name} answers its customers"
+    if not meant:
+        return Finding(check="outage", verdict="ok", text=said)
     if case.accepted.even_if_healthy:
         return Finding(check="outage", verdict="accepted", text=f"{said}; meant all the same")
     return refused(

@@ -120,6 +120,12 @@ def test_a_region_that_is_already_active_is_refused(world):
     assert "us-west-2 is already active for rlg-data (epoch 3)" in refusal()
 
 
+def test_an_active_region_that_serves_is_not_told_to_be_failed_over_to_all_the_same(world):
+    world.assigned |= {"site": "dr"}
+    world.status = 200
+    assert "--even-if-healthy" not in refusal()
+
+
 def test_an_unfinished_failover_to_the_region_may_go_on(world):
     world.assigned |= {"site": "dr", "settled": False}
     assert not refusal()
