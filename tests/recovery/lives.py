@@ -42,6 +42,15 @@ class Life:
             self._said += heard
         return boot_clock()
 
+    def renew(self):
+        """Listen for another run of the command, after the end of one."""
+        before = self._end
+        self._events.unregister(before)
+        self._end = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
+        self._events.register(self._end, select.POLLIN)
+        os.close(before)
+        self._said = b""
+
     def is_silent(self, seconds):
         """Say whether nothing began, was said or ended in this time."""
         return not self._events.poll(seconds * 1000)
