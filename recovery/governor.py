@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 WARD_LOST = 125
 """Exit status of a guard whose ward was killed or did not answer; the command is dead then."""
-_LONGEST_GRACE_SECONDS = 5.0
+LONGEST_GRACE_SECONDS = 5.0
 _TICK_SECONDS = 1.0
 _LEFTOVERS_SECONDS = 10.0
 _STARTED_BY = ("-I", "-S")
@@ -64,7 +64,7 @@ class Governor:
     @property
     def grace(self) -> float:
         """Return the seconds between SIGTERM and SIGKILL, at most."""
-        return min(self.ttl / 6, _LONGEST_GRACE_SECONDS)
+        return min(self.ttl / 6, LONGEST_GRACE_SECONDS)
 
     @property
     def is_running(self) -> bool:
