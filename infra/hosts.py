@@ -49,8 +49,8 @@ class Hosts(pulumi.ComponentResource):
     """An Auto Scaling group at the scale of the role, over both zones.
 
     Its health check is EC2's in both roles, never the balancer's: a guard stops the services of
-    a site that is not the assigned one, and hosts that rightly do not answer must not be
-    recycled for it. The balancer itself sends nothing to a host that does not answer.
+    a site that is not the assigned one, and hosts that rightly do not serve must not be
+    recycled for it. The balancer itself sends nothing to a host that is not well.
     """
 
     group_name: pulumi.Output[str]

@@ -55,7 +55,10 @@ class Guard:
 
     def __post_init__(self) -> None:
         idle = Idle(
-            address=self.host.address, services=self.product.services, assigned=self._assigned
+            address=self.host.address,
+            site=self.site.name,
+            services=self.product.services,
+            assigned=self._assigned,
         )
         self.governor = Governor(
             command=self.host.command,

@@ -47,7 +47,8 @@ On a host, beside heartbeat and metrics (defaults come from the environment, as
       --database-host db.internal:5432 --database-name rlg_data -- gunicorn shop:app
 
 While COMMAND does not run there, the guard answers on the ports of the product's services: 200 to
-their health checks, 503 to all else, so that nobody recycles an idle standby.
+their health checks, 503 to all else, so that nobody recycles an idle standby. Where this very site
+is assigned and too few tables answer, health checks get 503 too.
 
 A worker, a scheduled job, a migration, on any host:
   python -m recovery.guard --worker -- celery -A shop worker
@@ -110,7 +111,8 @@ def _die(failure: threading.ExceptHookArgs) -> None:
 def _options() -> Host:
     made = argparse.ArgumentParser(
         prog="python -m recovery.guard",
-        usage="%(prog)s [OPTION…] [--] [COMMAND [ARG…]]",
+        usage="%(prog)s [OPTION…] [-- COMMAND [ARG…]]",
+        allow_abbrev=False,
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,7 +1,8 @@
 """Answers for a host whose services do not run, so that nobody recycles it for being silent.
 
-Each service's health check gets 200, as a balancer must take an idle standby for well; all else
-gets 503 and the site that is assigned.
+A service's health check gets 200, as a balancer must take an idle standby for well; all else gets
+503 and the site that is assigned. A host of that very site, which would serve if enough tables
+answered, is not well: its balancer is to send customers to the others.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Idle:
     """The ports of a product's services, while the services themselves do not run."""
 
     address: str
+    site: str
     services: tuple[Service, ...]
     assigned: Callable[[], str | None]
     """Return the site that is assigned, as far as it is known."""
@@ -112,9 +114,11 @@ class _Handler(BaseHTTPRequestHandler):
         idle, service = self.server
         with contextlib.suppress(ValueError):
             self.rfile.read(min(int(self.headers.get("Content-Length") or 0), _BODY_BYTES))
-        well = self.path.partition("?")[0] == service.health_path
+        assigned = idle.assigned()
+        is_check = self.path.partition("?")[0] == service.health_path
+        well = is_check and assigned != idle.site
         status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
-        body = json.dumps({"service": service.name, "status": "idle", "assigned": idle.assigned()})
+        body = json.dumps({"service": service.name, "status": "idle", "assigned": assigned})
         self.send_response(status)
         if not well:
             self.send_header("Retry-After", str(_RETRY_AFTER_SECONDS))

@@ -83,6 +83,7 @@ def main():
         ttl=TTL,
         idle=Idle(
             address="127.0.0.1",
+            site=SITE,
             services=services,
             assigned=lambda: tenure.newest.site if tenure.newest else None,
         ),

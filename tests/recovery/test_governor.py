@@ -236,6 +236,17 @@ def test_idle_ports_answer_health_checks_and_refuse_all_else(start, port):
         assert b'"assigned": "primary"' in body
 
 
+def test_a_host_that_hears_too_little_to_serve_its_own_site_is_not_well(start, port):
+    governed = start(ports=[port])
+    governed.says("idle ports", "answer")
+    assert ask(port, "/well")[0] == 200
+    governed.hear(tables=["a"])
+    status, _, body = ask(port, "/well")
+    while b"null" in body:
+        status, _, body = ask(port, "/well")
+    assert (status, b'"assigned": "dr"' in body) == (503, True)
+
+
 def test_ports_are_free_for_the_command_and_answer_again_after_it(start, life, port):
     serve = f"echo begun; exec {sys.executable} -m http.server -b 127.0.0.1 {port} 2>&1"
     governed = start(serve, ports=[port])

@@ -134,6 +134,21 @@ def test_without_an_assignment_nothing_is_written_or_published(world, made, sess
     assert ("assignment", "not held") in said(capsys)
 
 
+def test_no_port_answers_before_every_table_was_asked(world, made, services):
+    services.close()
+    made.governor._run = None
+    assign("primary")
+    listen(made, REGIONS[:2])
+    made.governor._rest()
+    with socket.create_server(("127.0.0.1", services.port)):
+        listen(made, REGIONS[2:])
+    made.governor._rest()
+    assert urllib.request.urlopen(f"http://127.0.0.1:{services.port}/health").status == 200
+    made.governor.idle.close()
+    with socket.create_server(("127.0.0.1", services.port)):
+        pass
+
+
 def test_the_assigned_site_beats_in_its_own_database(world, made, session):
     assign()
     listen(made)
@@ -377,7 +392,7 @@ def test_a_worker_needs_no_database_opens_no_port_and_leaves_standard_output_to_
     services.close()
     env = environment(made.host)
     env = {name: value for name, value in env.items() if "DATABASE" not in name}
-    job = ["--worker", "--", "sh", "-c", "echo done; exit 5"]
+    job = ["--worker", "--", "sh", "-c", "sleep 1; echo done; exit 5"]
     with running(*job, env=env) as process:
         assert process.stdout is not None
         assert process.stderr is not None
