@@ -49,8 +49,8 @@ class Hosts(pulumi.ComponentResource):
     """An Auto Scaling group at the scale of the role, over both zones.
 
     Its health check is EC2's in both roles, never the balancer's: a guard stops the services of
-    a site that is not the assigned one, and hosts that rightly do not answer must not be
-    recycled for it. The balancer itself sends nothing to a host that does not answer.
+    a site that is not the assigned one, and hosts that rightly do not serve must not be
+    recycled for it. The balancer itself sends nothing to a host that is not well.
     """
 
     group_name: pulumi.Output[str]
@@ -156,6 +156,7 @@ def environment(args: HostsArgs, database_address: str) -> dict[str, str]:
         "STANDBY_FILES_BUCKET": args.file_bucket,
         "STANDBY_FRONTEND_BUCKET": args.frontend_bucket,
         "STANDBY_SERVICES": _services(product.services),
+        "STANDBY_COMMAND": product.hosts.command,
         **authority.VARIABLES,
     }
 
@@ -168,7 +169,8 @@ def _services(services: Sequence[Service]) -> str:
 def user_data(variables: Mapping[str, str]) -> str:
     """Return the script of a host's first start.
 
-    The image brings the two units; both read /etc/standby/host.env.
+    The image brings the unit, which reads /etc/standby/host.env; a template is beside this module.
+    It runs the guard, and the guard alone runs the services: nothing here starts them.
     """
     lines = "".join(f"{name}={value}\n" for name, value in variables.items())
     return (
@@ -179,12 +181,12 @@ def user_data(variables: Mapping[str, str]) -> str:
         f"{lines}"
         "END\n"
         f"{authority.FETCH}"
-        "systemctl enable --now standby-guard.service standby-services.target\n"
+        "systemctl enable --now standby-guard.service\n"
     )
 
 
 def host_policy(args: HostsArgs, key_arn: str) -> str:
-    """Return what a host may do: serve its product, and read which site is to serve it."""
+    """Return what a host may do: serve its product, read who is to, and say that it will not."""
     region, product = args.region, args.product.name
     table = naming.control_table(args.settings.organisation)
     regions = [
@@ -219,5 +221,9 @@ def host_policy(args: HostsArgs, key_arn: str) -> str:
             ["cloudwatch:PutMetricData"],
             ["*"],
             {"StringEquals": {"cloudwatch:namespace": naming.SWITCH_NAMESPACE}},
+        ),
+        access.allow(
+            ["sns:Publish"],
+            [region.arn("sns", naming.alerts_topic(args.settings.organisation))],
         ),
     )

@@ -46,6 +46,8 @@ class Hosts:
     """Reserve the capacity of full scale at both sites beforehand."""
     image: str
     """SSM parameter that holds the image's id, so that each region names its own copy."""
+    command: str
+    """What the guard on a host runs: the product's services, staying in the foreground."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +114,10 @@ def _hosts(reading: Reading) -> Hosts:
         standby=reading.integer("standby", 0, 1000),
         reserve=reading.boolean("reserve", default=False),
         image=reading.text("image", rules.PARAMETER_RULE, rules.PARAMETER, rules.AMAZON_LINUX),
+        command=reading.text("command", rules.COMMAND_RULE, rules.COMMAND, rules.SERVICES),
     )
+    if not rules.has_whole_words(hosts.command):
+        raise reading.refuse("command", rules.COMMAND_RULE)
     if hosts.standby > hosts.active:
         raise reading.refuse("standby", f"at most active, {hosts.active}")
     reading.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from infra.reading import InvalidSettingError
@@ -26,6 +27,13 @@ PATH_RULE = "a path that starts with /, with * and ? as wildcards"
 PARAMETER = r"/[A-Za-z0-9_./-]+"
 PARAMETER_RULE = "the name of an SSM parameter that holds an image id, starting with /"
 AMAZON_LINUX = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+COMMAND = r"/[A-Za-z0-9_./@+-]+( [^\x00-\x1f\x7f\\$`]+)?"
+COMMAND_RULE = (
+    "a command that starts with an absolute path; no shell reads it: no line break, no \\, $ or `, "
+    "and every quote is closed"
+)
+SERVICES = "/opt/standby/services"
+"""The command where the configuration names none: the image brings it."""
 INSTANCE_TYPE = r"[a-z0-9-]+\.[a-z0-9-]+"
 INSTANCE_CLASS = r"db\.[a-z0-9-]+\.[a-z0-9]+"
 CIDR_RULE = "a private IPv4 network from /16 to /22 such as 10.10.0.0/16"
@@ -46,6 +54,14 @@ _SQL_NAME_CHARACTERS = 16
 def below(zone: str) -> str:
     """Return the pattern of names below `zone`."""
     return r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+" + re.escape(zone)
+
+
+def has_whole_words(command: str) -> bool:
+    """Say whether the guard can split the command into words, as it does on the host."""
+    try:
+        return bool(shlex.split(command))
+    except ValueError:
+        return False
 
 
 def network(cidr: str) -> ipaddress.IPv4Network | None:

@@ -1,4 +1,4 @@
-"""What a guard does for its host, each duty in a thread of its own.
+"""What a guard does for its host, each duty in a thread of its own, beside the governing one.
 
 None waits for another's dead peer; none raises for what the world does to it.
 """
@@ -6,21 +6,23 @@ None waits for another's dead peer; none raises for what the world does to it.
 from __future__ import annotations
 
 import functools
-import json
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from recovery import assignment, names, naming
 from recovery.cloud import client, metrics, secrets
 from recovery.cloud.client import Region
 from recovery.database import errors, heartbeat, postgres
 from recovery.engine.errors import OutsideError
+from recovery.governor import Governor
+from recovery.host import Host, announce, saying
+from recovery.idle import Idle
+from recovery.paging import Pager
 from recovery.tenure import Held, Tenure
+from recovery.ward import boot_clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,24 +33,6 @@ if TYPE_CHECKING:
 _HEALTH_SECONDS = 1.0
 _HEARTBEAT_AGES = 5
 """A heartbeat of up to so many intervals ago still counts as written."""
-
-_saying = threading.RLock()
-"""Held while a line is written, as every duty has lines to write."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """What this host is, as its launch template says."""
-
-    product: str
-    site: str
-    region: str
-    address: str
-    """Where the services of this host listen."""
-    database_host: str
-    database_port: int
-    database_name: str
-    resolver: str | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,35 +45,69 @@ class Guard:
     site: Site
     peer: Site
     tenure: Tenure
+    governor: Governor = field(init=False)
+    _asked: set[str] = field(default_factory=set[str])
     _beaten: float = float("-inf")
     _healthy_at: float | None = None
     _session: Connection | None = None
     _credentials: postgres.Credentials | None = None
     _said: dict[str, str] = field(default_factory=dict[str, str])
 
-    def run(self) -> NoReturn:
-        """Guard until the process ends."""
-        goes_by = self.topology.guard
-        tables = {each.region: each.control_table for each in (self.site, self.peer)}
-        tables[self.topology.witness.region] = self.topology.witness.control_table
-        duties: list[tuple[Callable[[], None], float]] = [
+    def __post_init__(self) -> None:
+        idle = Idle(
+            address=self.host.address,
+            site=self.site.name,
+            services=self.product.services,
+            assigned=self._assigned,
+        )
+        self.governor = Governor(
+            command=self.host.command,
+            site=self.site.name,
+            tenure=self.tenure,
+            ttl=self.topology.guard.ttl_seconds,
+            idle=None if self.host.is_worker else idle,
+            decided=lambda: len(self._asked) == len(self._tables()),
+            say=self._say,
+        )
+
+    def run(self) -> int:
+        """Guard until the command ends, or this process is told to; return the exit status."""
+        for duty, seconds in self._duties():
+            threading.Thread(target=self._keep_at, args=(duty, seconds), daemon=True).start()
+        return self.governor.govern()
+
+    def _duties(self) -> list[tuple[Callable[[], None], float]]:
+        goes_by, tables = self.topology.guard, self._tables()
+        pager = Pager(
+            product=self.product,
+            site=self.site,
+            tenure=self.tenure,
+            tables=len(tables),
+            ttl=goes_by.ttl_seconds,
+        )
+        listening: list[tuple[Callable[[], None], float]] = [
+            (functools.partial(self.listen, region, table), goes_by.ttl_seconds / 3)
+            for region, table in tables.items()
+        ]
+        listening.append((functools.partial(self.page, pager), goes_by.ttl_seconds / 12))
+        if self.host.is_worker:
+            return listening
+        return [
+            *listening,
             (self.beat, goes_by.heartbeat_seconds),
             (self.look, goes_by.switch_seconds),
             (functools.partial(self.publish, self.site), goes_by.switch_seconds),
             (functools.partial(self.publish, self.peer), goes_by.switch_seconds),
         ]
-        duties += [
-            (functools.partial(self.listen, region, table), goes_by.ttl_seconds / 3)
-            for region, table in tables.items()
-        ]
-        for duty, seconds in duties:
-            threading.Thread(target=self._keep_at, args=(duty, seconds), daemon=True).start()
-        while True:
-            time.sleep(3600)
+
+    def _tables(self) -> dict[str, str]:
+        """Return region → control table there."""
+        tables = {each.region: each.control_table for each in (self.site, self.peer)}
+        return tables | {self.topology.witness.region: self.topology.witness.control_table}
 
     def listen(self, region: str, table: str) -> None:
         """Read the assignment in one table."""
-        asked = _boot_clock()
+        asked = boot_clock()
         try:
             found = assignment.read(Region(region, once=True), table, self.product.name)
         except OutsideError as error:
@@ -98,15 +116,22 @@ class Guard:
             self.tenure.hear(region, found, asked=asked)
             said = f"{found.site} in epoch {found.epoch}" if found else "no item"
             self._say(f"table in {region}", said)
-        match self.tenure.at(_boot_clock()):
+        self._asked.add(region)
+        match self.tenure.at(boot_clock()):
             case Held(epoch=epoch):
                 self._say("assignment", f"held in epoch {epoch}")
             case refused:
                 self._say("assignment", "not held", refused.why)
+        self.governor.wake()
+
+    def page(self, pager: Pager) -> None:
+        """Tell people, once each time, that the tenure runs down."""
+        if result := pager.look(boot_clock()):
+            announce(self.host, "page", result)
 
     def beat(self) -> None:
         """Write the heartbeat while the site is assigned; else let go of the database."""
-        held = self.tenure.at(_boot_clock())
+        held = self.tenure.at(boot_clock())
         if not isinstance(held, Held):
             self._let_go()
             return
@@ -120,12 +145,15 @@ class Guard:
             self._let_go()
             self._say("heartbeat", "not written", str(error))
         else:
-            self._beaten = _boot_clock()
+            self._beaten = boot_clock()
             self._say("heartbeat", "written")
 
     def look(self) -> None:
-        """See whether this host is well: heartbeat written, each service answers its check."""
-        if not self._beats():
+        """See whether this host is well: heartbeat written, each service answers its check.
+
+        While the command does not run, it is the guard itself that would answer.
+        """
+        if not self._beats() or not self.governor.is_running:
             return
         for service in self.product.services:
             if ill := _ill(self.host.address, service.port, service.health_path):
@@ -140,7 +168,7 @@ class Guard:
         The claim of a site is published in its own region; the peer's is taken back in the peer's.
         Traffic follows the database: nothing is told before the heartbeat is written here.
         """
-        held = self.tenure.at(_boot_clock())
+        held = self.tenure.at(boot_clock())
         if not isinstance(held, Held) or not self._beats():
             return
         claim = float(held.claim) if there == self.site else 0.0
@@ -157,7 +185,7 @@ class Guard:
     def _beats(self) -> bool:
         """Say whether this site's database takes writes: the last heartbeat is not old."""
         ages = _HEARTBEAT_AGES * self.topology.guard.heartbeat_seconds
-        return _boot_clock() - self._beaten <= max(ages, postgres.STATEMENT_SECONDS)
+        return boot_clock() - self._beaten <= max(ages, postgres.STATEMENT_SECONDS)
 
     def _keep_at(self, duty: Callable[[], None], seconds: float) -> None:
         client.calling_step.set(f"{self.product.name}/guard")
@@ -200,19 +228,18 @@ class Guard:
             self._session.close()
             self._session = None
 
+    def _assigned(self) -> str | None:
+        newest = self.tenure.newest
+        return newest.site if newest else None
+
     def _dimensions(self, site: Site) -> dict[str, str]:
         return naming.switch_dimensions(self.product.name, site.name)
 
     def _say(self, topic: str, state: str, why: str = "") -> None:
-        with _saying:
+        with saying:
             if self._said.get(topic) != state:
                 self._said[topic] = state
                 announce(self.host, topic, state, why)
-
-
-def _boot_clock() -> float:
-    """Return seconds since boot; unlike the monotonic clock it counts while the host is frozen."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _ill(address: str, port: int, path: str) -> str | None:
@@ -225,20 +252,3 @@ def _ill(address: str, port: int, path: str) -> str | None:
     finally:
         connection.close()
     return None if status == 200 else f"HTTP {status}"  # noqa: PLR2004 - HTTP's OK
-
-
-def announce(host: Host, topic: str, state: str, why: str = "") -> None:
-    """Print one JSON line about a change; nothing in it is secret."""
-    line = {
-        "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "product": host.product,
-        "site": host.site,
-        "topic": topic,
-        "state": state,
-    }
-    try:
-        with _saying:
-            sys.stdout.write(json.dumps(line | ({"why": why} if why else {})) + "\n")
-            sys.stdout.flush()
-    except OSError:
-        return  # a full disk under the log stops no guard

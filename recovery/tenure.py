@@ -47,20 +47,30 @@ class Tenure:
         self._ttl = ttl
         self._lock = threading.Lock()
         self._votes: dict[str, _Vote] = {}
-        self._highest = 0
+        self._newest: Assignment | None = None
+
+    @property
+    def newest(self) -> Assignment | None:
+        """The assignment with the highest epoch that any table ever named."""
+        return self._newest
+
+    def answering(self, now: float) -> int:
+        """Return how many tables answered of late: each is read three times in a TTL."""
+        with self._lock:
+            return sum(now < vote.asked + self._ttl / 2 for vote in self._votes.values())
 
     def hear(self, table: str, assignment: Assignment | None, *, asked: float) -> None:
         """Take what a table answered to a read sent at `asked`; None: it has no item."""
         with self._lock:
             self._votes[table] = _Vote(assignment=assignment, asked=asked)
-            if assignment is not None:
-                self._highest = max(self._highest, assignment.epoch)
+            if assignment and (self._newest is None or assignment.epoch > self._newest.epoch):
+                self._newest = assignment
 
     def at(self, now: float) -> Held | Refused:
         """Return whether the site may serve at `now`."""
         with self._lock:
-            valid = [vote for vote in self._votes.values() if now < vote.asked + self._ttl]
-            highest = self._highest
+            valid = self._valid(now)
+            highest = self._newest.epoch if self._newest else 0
         ours = [
             (vote.asked, vote.assignment)
             for vote in valid
@@ -78,6 +88,9 @@ class Tenure:
             claim=any(assignment.claim for _, assignment in ours),
             until=max(enough) + self._ttl,
         )
+
+    def _valid(self, now: float) -> list[_Vote]:
+        return [vote for vote in self._votes.values() if now < vote.asked + self._ttl]
 
     def _reason(self, valid: list[_Vote], ours: int, highest: int) -> str:
         found = [vote.assignment for vote in valid if vote.assignment is not None]

@@ -40,8 +40,10 @@ GUARD_ACTIONS: frozenset[str] = frozenset(
         "cloudwatch:PutMetricData",
         "dynamodb:GetItem",
         "kms:Decrypt",
+        "kms:GenerateDataKey",
         "s3:GetObject",
         "secretsmanager:GetSecretValue",
+        "sns:Publish",
         "ssm:GetParameter",
     }
 )

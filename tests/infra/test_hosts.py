@@ -1,6 +1,7 @@
 """The scripts of first starts: run as far as that goes without a host."""
 
 import base64
+import configparser
 import os
 import re
 import subprocess
@@ -10,11 +11,13 @@ import pytest
 
 from infra import authority
 from recovery.engine.errors import REFUSED
-from tests.infra.program import Declaration
+from recovery.governor import LONGEST_GRACE_SECONDS
+from tests.infra.program import ROOT, Declaration
 
 REGIONS = {"primary": "us-east-1", "dr": "us-west-2"}
 RECORD = "/etc/systemd/system/standby-record"
 BUNDLE = "/etc/ssl/rds/global-bundle.pem"
+UNIT = ROOT / "infra" / "standby-guard.service"
 FILE = re.compile(r"^cat > (\S+) <<'END'\n(.*?)^END\n", re.MULTILINE | re.DOTALL)
 
 
@@ -49,6 +52,25 @@ def test_hosts_and_control_hosts_know_the_authority_of_databases(
     for script in control_scripts(link).values():
         assert line in written(script)["/etc/standby/control.env"]
         assert script.index(authority.FETCH) < script.index("systemctl enable")
+
+
+def test_a_host_starts_its_guard_and_nothing_beside_it(site: Declaration) -> None:
+    for script in host_scripts(site):
+        enabled = [line for line in script.splitlines() if line.startswith("systemctl")]
+        assert enabled == ["systemctl enable --now standby-guard.service"]
+        assert "STANDBY_COMMAND=/opt/standby/services\n" in written(script)["/etc/standby/host.env"]
+
+
+def test_the_unit_of_the_guard_is_restarted_for_ever_and_leaves_nothing_behind() -> None:
+    unit = configparser.ConfigParser(interpolation=None, strict=True, delimiters="=")
+    unit.optionxform = str  # type: ignore[assignment]
+    unit.read(UNIT)
+    service = unit["Service"]
+    assert service["EnvironmentFile"] == "/etc/standby/host.env"
+    assert service["ExecStart"].endswith("/python -m recovery.guard")
+    assert (service["Restart"], service["KillMode"]) == ("always", "control-group")
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+    assert float(service["TimeoutStopSec"]) > LONGEST_GRACE_SECONDS
 
 
 @pytest.mark.parametrize(

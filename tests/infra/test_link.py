@@ -268,6 +268,12 @@ def test_hosts_may_do_exactly_what_their_guard_and_their_product_need(
     }
     assert allowed == permissions.GUARD_ACTIONS | PRODUCT_ACTIONS
     assert "dynamodb:PutItem" not in allowed
+    (told,) = [
+        statement["Resource"]
+        for statement in json.loads(policy.inputs["policy"])["Statement"]
+        if statement["Action"] == ["sns:Publish"]
+    ]
+    assert told == [f"arn:aws:sns:{REGIONS[site.stack]}:123456789012:rlg-standby-alerts"]
     assert "rlg-fans" not in policy.inputs["policy"]
 
 

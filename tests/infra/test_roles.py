@@ -199,6 +199,7 @@ def test_a_host_learns_from_its_user_data_what_it_is(dr: Declaration) -> None:
         "STANDBY_PROBE_SECRET": "rlg-data/probe",
         "STANDBY_FILES_BUCKET": "rlg-data-files-123456789012-us-west-2",
         "STANDBY_FRONTEND_BUCKET": "rlg-data-frontend-123456789012-us-west-2",
+        "STANDBY_COMMAND": "/opt/standby/services",
         "PGSSLROOTCERT": "/etc/ssl/rds/global-bundle.pem",
     }
 

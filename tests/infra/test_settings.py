@@ -85,6 +85,10 @@ def test_the_projects_own_configuration_is_accepted() -> None:
         ("products.0.hosts.standby", 3, "products[0].hosts.standby is 3; it must be at most"),
         ("products.0.hosts.reserve", "yes", "hosts.reserve is 'yes'; it must be true or false"),
         ("products.0.hosts.type", "large", "hosts.type is 'large'; it must be an instance type"),
+        ("products.0.hosts.command", "services", "hosts.command is 'services'; it must be a comm"),
+        ("products.0.hosts.command", "/run 'all", "it must be a command that starts with an abso"),
+        ("products.0.hosts.command", "/run $ALL", "no shell reads it: no line break"),
+        ("products.0.hosts.command", "/run\nEND", "no shell reads it: no line break"),
         ("products.0.hosts.image", "ami-1", "hosts.image is 'ami-1'; it must be the name of an"),
         ("products.0.database.engine", "oracle", "it must be one of postgres, mysql"),
         ("products.0.database.version", "14", "database.version is '14'; it must be a PostgreSQL"),
@@ -118,6 +122,12 @@ def test_a_service_whose_target_group_would_have_too_long_a_name_is_refused() ->
         parse(named)
     assert "services[3].name is 'notification-senders'" in str(refused.value)
     assert "rlg-data-primary-notification-senders would exceed 32 characters" in str(refused.value)
+
+
+def test_the_command_of_hosts_may_have_quoted_words() -> None:
+    settings = parse(changed("products.0.hosts.command", "/srv/run --title 'RLG Data'"))
+    assert settings.products[0].hosts.command == "/srv/run --title 'RLG Data'"
+    assert settings.products[1].hosts.command == "/opt/standby/services"
 
 
 def test_a_long_value_is_shown_shortened() -> None:

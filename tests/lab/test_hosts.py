@@ -1,8 +1,13 @@
 """A host is made from its user data, as an instance is."""
 
+import signal
+
+import psutil
 import pytest
 
 from lab import hosts
+from tests.recovery.governed import Governed
+from tests.recovery.lives import Life
 
 USER_DATA = """#!/bin/bash
 set -euo pipefail
@@ -37,7 +42,7 @@ def test_the_labs_authority_wins_over_the_file_that_an_image_would_hold():
     assert (known["PGSSLROOTCERT"], known["STANDBY_PRODUCT"]) == ("/lab/ca.pem", "rlg-data")
 
 
-def test_a_killed_host_leaves_no_process(tmp_path):
+def test_a_host_is_its_guard_and_ends_with_it(tmp_path):
     host = hosts.launch(
         run_dir=tmp_path,
         instance_id="i-1",
@@ -47,6 +52,33 @@ def test_a_killed_host_leaves_no_process(tmp_path):
         environment={},
     )
     assert host.instance_id == "i-1"
+    assert host.alive
     host.kill()
     assert not host.alive
-    assert host.guard.poll() is not None
+    host.kill()
+
+
+def test_a_killed_host_leaves_no_process_not_even_a_zombie(tmp_path):
+    life = Life(tmp_path)
+    away = "setsid sh -c 'echo $$; exec sleep 60' & wait"
+    governed = Governed.start(life.command(f"trap '' TERM; echo $$; {away}"))
+    with governed.process as guard:
+        governed.hear()
+        started = [int(life.says()), int(life.says()), governed.ward(), guard.pid]
+        hosts.Host(instance_id="i-1", guard=guard).kill()
+        assert [pid for pid in started if psutil.pid_exists(pid)] == []
+    life.end()
+    life.close()
+
+
+def test_a_host_whose_guard_is_frozen_is_killed_all_the_same(tmp_path):
+    life = Life(tmp_path)
+    governed = Governed.start(life.command("trap '' TERM; echo $$; exec sleep 60"))
+    with governed.process as guard:
+        governed.hear()
+        life.says()
+        guard.send_signal(signal.SIGSTOP)
+        hosts.Host(instance_id="i-1", guard=guard).kill()
+        assert guard.poll() is not None
+    life.end()
+    life.close()

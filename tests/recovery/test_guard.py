@@ -2,11 +2,15 @@ import hashlib
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,7 +19,9 @@ from recovery.assignment import Assignment
 from recovery.cloud import client, metrics
 from recovery.cloud.client import Region
 from recovery.database import heartbeat
-from recovery.duties import Guard, Host
+from recovery.duties import Guard
+from recovery.host import Host
+from recovery.paging import Pager
 from recovery.tenure import Tenure
 from recovery.topology import Guard as GoesBy
 from recovery.topology import Service, encode
@@ -28,6 +34,8 @@ REGIONS = ("us-east-1", "us-west-2", "us-east-2")
 FAST = GoesBy(ttl_seconds=1.5, heartbeat_seconds=0.1, switch_seconds=0.2)
 
 HEALTH = {"status": 200}
+RUNS: Any = object()
+"""In place of a command's run, where it is enough that there is one."""
 
 
 @pytest.fixture
@@ -62,6 +70,8 @@ def host(door, target, resolver, services):
         site="dr",
         region="us-west-2",
         address="127.0.0.1",
+        command=("sleep", "60"),
+        is_worker=False,
         database_host="db.test",
         database_port=door.port,
         database_name=target.name,
@@ -85,6 +95,7 @@ def made(host, services):
         peer=facts.sites["primary"],
         tenure=Tenure("dr", FAST.ttl_seconds),
     )
+    made.governor._run = RUNS
     yield made
     made._let_go()
 
@@ -121,6 +132,21 @@ def test_without_an_assignment_nothing_is_written_or_published(world, made, sess
     assert heartbeat.read(session) is None
     assert latest("us-west-2", naming.CLAIM_METRIC, "dr") is None
     assert ("assignment", "not held") in said(capsys)
+
+
+def test_no_port_answers_before_every_table_was_asked(world, made, services):
+    services.close()
+    made.governor._run = None
+    assign("primary")
+    listen(made, REGIONS[:2])
+    made.governor._rest()
+    with socket.create_server(("127.0.0.1", services.port)):
+        listen(made, REGIONS[2:])
+    made.governor._rest()
+    assert urllib.request.urlopen(f"http://127.0.0.1:{services.port}/health").status == 200
+    made.governor.idle.close()
+    with socket.create_server(("127.0.0.1", services.port)):
+        pass
 
 
 def test_the_assigned_site_beats_in_its_own_database(world, made, session):
@@ -193,6 +219,16 @@ def test_a_host_whose_services_are_ill_was_never_well(world, made):
     made.publish(made.site)
     assert latest("us-west-2", naming.HEALTHY_METRIC, "dr") is None
     assert latest("us-west-2", naming.CLAIM_METRIC, "dr") == 0.0
+
+
+def test_a_host_whose_command_does_not_run_was_never_well(world, made):
+    made.governor._run = None
+    assign()
+    listen(made)
+    made.beat()
+    made.look()
+    made.publish(made.site)
+    assert latest("us-west-2", naming.HEALTHY_METRIC, "dr") is None
 
 
 def test_a_host_without_a_heartbeat_was_never_well(world, made, door):
@@ -275,35 +311,101 @@ def test_a_full_disk_under_the_log_stops_no_guard(world, made, monkeypatch):
     made.beat()
 
 
-def test_a_process_waits_for_the_topology_then_beats_and_calls_as_a_guard(
-    world, made, aws, session, tmp_path
-):
-    host = made.host
-    environment = os.environ | {
+def environment(host, **changes):
+    """Return what a host's units read, as the user data wrote it."""
+    return os.environ | {
         "STANDBY_PRODUCT": host.product,
         "STANDBY_SITE": host.site,
         "AWS_REGION": host.region,
+        "STANDBY_ADDRESS": host.address,
         "STANDBY_DATABASE_HOST": f"{host.database_host}:{host.database_port}",
         "STANDBY_DATABASE_NAME": host.database_name,
         "STANDBY_RESOLVER": host.resolver,
-        "STANDBY_STATE": str(tmp_path),
+        **changes,
     }
-    command = [sys.executable, "-m", "recovery.guard"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
+
+
+def running(*arguments, env):
+    return subprocess.Popen(
+        [sys.executable, "-m", "recovery.guard", *arguments],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def until(stream, topic, state):
+    """Read lines until one says so; return all that were said."""
+    seen = set()
+    while (topic, state) not in seen:
+        line = json.loads(stream.readline())
+        seen.add((line["topic"], line["state"]))
+    return seen
+
+
+def test_a_process_waits_for_the_topology_then_beats_and_calls_as_a_guard(
+    world, made, aws, session, tmp_path
+):
+    env = environment(made.host, STANDBY_STATE=str(tmp_path), STANDBY_COMMAND="sleep '60'")
+    with running(env=env) as process:
         try:
             assert process.stdout is not None
             first = json.loads(process.stdout.readline())
             assert (first["topic"], first["state"]) == ("topology", "waiting")
             assign()
             publish(aws, made.topology)
-            seen = set()
-            while ("heartbeat", "written") not in seen:
-                line = json.loads(process.stdout.readline())
-                seen.add((line["topic"], line["state"]))
+            seen = until(process.stdout, "heartbeat", "written")
+            seen |= until(process.stdout, "services", "healthy")
         finally:
             process.kill()
-    assert ("assignment", "held in epoch 3") in seen
+    assert {("assignment", "held in epoch 3"), ("command", "running")} <= seen
     assert heartbeat.read(session) is not None
+
+
+def test_an_idle_host_answers_for_its_services_until_it_is_assigned(
+    world, made, aws, services, tmp_path
+):
+    publish(aws, made.topology)
+    services.close()
+    assign("primary")
+    script = "import http.server, sys; print(http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])"
+    script += "), http.server.SimpleHTTPRequestHandler).server_port, file=sys.stderr, flush=True)"
+    command = ["--", sys.executable, "-c", script, str(services.port)]
+    env = environment(made.host, STANDBY_STATE=str(tmp_path))
+    with running(*command, env=env) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        until(process.stdout, "idle ports", "answer")
+        url = f"http://127.0.0.1:{services.port}"
+        assert urllib.request.urlopen(f"{url}/health").status == 200
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(f"{url}/api/entries").close()
+        assign(epoch=4)
+        assert int(process.stderr.readline()) == services.port
+        assert process.wait(30) == 0
+
+
+def test_a_worker_needs_no_database_opens_no_port_and_leaves_standard_output_to_its_command(
+    world, made, aws, services, session
+):
+    publish(aws, made.topology)
+    services.close()
+    env = environment(made.host)
+    env = {name: value for name, value in env.items() if "DATABASE" not in name}
+    job = ["--worker", "--", "sh", "-c", "sleep 1; echo done; exit 5"]
+    with running(*job, env=env) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        seen = until(process.stderr, "assignment", "not held")
+        time.sleep(FAST.ttl_seconds)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", services.port))
+        assign()
+        assert process.wait(30) == 5
+        assert process.stdout.read() == b"done\n"
+        rest = [json.loads(line)["topic"] for line in process.stderr.read().splitlines()]
+    assert not {"heartbeat", "services", "idle ports"} & {*rest, *(topic for topic, _ in seen)}
+    assert heartbeat.read(session) is None
 
 
 def publish(aws, facts):
@@ -333,6 +435,78 @@ def test_what_the_host_is_missing_is_told_by_the_command_line():
     )
     assert done.returncode == 2
     assert b"--product, --site, --region, --database-host, --database-name" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [("", b"nothing to run: give -- COMMAND"), ("run 'it", b'"run \'it": No closing quotation')],
+)
+def test_a_guard_of_nothing_is_wrong_usage(made, command, why):
+    env = environment(made.host, STANDBY_COMMAND=command)
+    with running(env=env) as process:
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert why in told
+
+
+def test_people_are_told_once_while_a_third_of_the_ttl_is_left(world, made, aws):
+    site, queue = told_to(aws, made.site)
+    tenure = Tenure("dr", 60.0)
+    pager = Pager(product=made.product, site=site, tenure=tenure, tables=3, ttl=60.0)
+    written = Assignment(site="dr", epoch=3, claim=False, settled=True, execution="x")
+    assert pager.look(0.0) is None
+    for table, asked in (("a", 0.0), ("b", 10.0), ("c", 30.0)):
+        tenure.hear(table, written, asked=asked)
+
+    assert pager.look(49.0) is None
+    assert pager.look(51.0) == "people were told"
+    assert pager.look(52.0) is None
+
+    (message,) = received(aws, queue)
+    assert "rlg-data" in message["Subject"] + message["Message"]
+    assert socket.gethostname() in message["Message"]
+    assert "hears 1 of 3 control tables" in message["Message"]
+    assert "In 19 s it stops the product here" in message["Message"]
+    tenure.hear("a", written, asked=52.0)
+    assert pager.look(53.0) is None
+    assert pager.look(75.0) == "people were told"
+
+
+def test_people_are_not_told_of_an_orderly_end(world, made, aws):
+    site, queue = told_to(aws, made.site)
+    tenure = Tenure("dr", 60.0)
+    pager = Pager(product=made.product, site=site, tenure=tenure, tables=3, ttl=60.0)
+    for epoch, name in ((3, "dr"), (4, "primary")):
+        written = Assignment(site=name, epoch=epoch, claim=False, settled=True, execution="x")
+        for table in ("a", "b"):
+            tenure.hear(table, written, asked=0.0)
+    assert pager.look(51.0) is None
+    assert received(aws, queue) == []
+
+
+def test_a_topic_that_does_not_answer_is_told(world, made):
+    tenure = Tenure("dr", 60.0)
+    site = replace(made.site, topic="arn:aws:sns:us-west-2:123456789012:nowhere")
+    pager = Pager(product=made.product, site=site, tenure=tenure, tables=3, ttl=60.0)
+    written = Assignment(site="dr", epoch=3, claim=False, settled=True, execution="x")
+    for table in ("a", "b"):
+        tenure.hear(table, written, asked=0.0)
+    assert (pager.look(51.0) or "").startswith("people were not told: sns:Publish")
+
+
+def told_to(aws, site):
+    """Return the site with a topic that exists, and the queue that gets what it is told."""
+    topic = aws("sns").create_topic(Name="alerts")["TopicArn"]
+    queue = aws("sqs").create_queue(QueueName="oncall")["QueueUrl"]
+    wanted = {"QueueUrl": queue, "AttributeNames": ["QueueArn"]}
+    arn = aws("sqs").get_queue_attributes(**wanted)["Attributes"]["QueueArn"]
+    aws("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return replace(site, topic=topic), queue
+
+
+def received(aws, queue):
+    found = aws("sqs").receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+    return [json.loads(each["Body"]) for each in found.get("Messages", ())]
 
 
 def test_lines_of_many_threads_stay_whole(made, capfd):
