@@ -6,7 +6,10 @@ One lab for all of it, told in order: both products live through the same outage
 import json
 import time
 
+import boto3
+
 from lab import control, report
+from recovery import names, naming, topology, web
 
 DEAD, TARGET = "us-east-1", "us-west-2"
 
@@ -74,6 +77,47 @@ def test_customers_are_served_again_by_the_other_site(lab):
 def test_running_it_once_more_finds_nothing_to_do(lab):
     again = lab.recovery("failover", "--region", TARGET)
     assert again.returncode in {0, 3}, again.stdout + again.stderr
+
+
+def test_a_region_that_returns_by_itself_serves_nothing(lab, monkeypatch):
+    told = lab.environment()
+    for name in ("AWS_ENDPOINT_URL", "SSL_CERT_FILE"):
+        monkeypatch.setenv(name, told[name])
+    assert lab.run("heal", DEAD).returncode == 0
+    facts = lab_topology(told)
+    for product in facts.products:
+        old = product.deployments["primary"].load_balancer_dns
+
+        def ask(path, product=product, old=old):
+            return web.request(
+                "GET",
+                product.domain,
+                facts.https_port,
+                path,
+                addresses=names.resolve(old, told["STANDBY_RESOLVER"]),
+            )
+
+        until = time.monotonic() + 60
+        while (health := ask("/health").status) != 200:  # the idle guard, as a balancer asks it
+            assert time.monotonic() < until, f"no host of {product.name} returned: {health}"
+            time.sleep(0.2)
+        answer = ask("/api/content")
+        assert (answer.status, answer.json()["assigned"]) == (503, "dr")
+    assert written(lab, "data") > 0
+
+
+def lab_topology(told):
+    s3 = boto3.client(
+        "s3",
+        region_name=TARGET,
+        aws_access_key_id=told["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=told["AWS_SECRET_ACCESS_KEY"],
+        endpoint_url=told["AWS_ENDPOINT_URL"],
+    )
+    bucket = naming.site_bucket("rlg", "123456789012", TARGET)
+    document = s3.get_object(Bucket=bucket, Key=naming.TOPOLOGY_KEY)["Body"].read()
+    s3.close()
+    return topology.decode(document)
 
 
 def written(lab, product):
