@@ -104,13 +104,13 @@ class Governor:
         if self._told_to_end:
             run.stop(now + self.grace)
         elif self._is_superseded(run):
-            self.say("command", "stopping", "another site is assigned")
             run.stop(now + self.grace)
+            self.say("command", "stopping", "another site is assigned")
         elif isinstance(held, Held) and held.until > run.until:
             run.prolong(held.until)
         if now >= run.until - self.grace and not run.is_stopping:
-            self.say("command", "stopping", "the tenure ends; too few tables answer")
             run.stop(run.until)
+            self.say("command", "stopping", "the tenure ends; too few tables answer")
         if now >= run.until + _LEFTOVERS_SECONDS:
             return self._lose(run, "it did not answer at the deadline")
         return None
@@ -129,6 +129,7 @@ class Governor:
         if isinstance(held, Held) and held.until - now > 2 * self.grace:
             if self.idle:
                 self.idle.close()
+                self.say("idle ports", "given up")
             self._run = _Run(self.command, held.until, epoch=held.epoch)
             self.say("command", "running")
         elif self.idle and self.decided():

@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -325,13 +326,21 @@ def environment(host, **changes):
     }
 
 
+@contextmanager
 def running(*arguments, env):
-    return subprocess.Popen(
+    """Start a guard; it is gone afterwards, whatever the test found."""
+    with subprocess.Popen(
         [sys.executable, "-m", "recovery.guard", *arguments],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-    )
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            yield process, process.stdout, process.stderr
+        finally:
+            process.kill()
 
 
 def until(stream, topic, state):
@@ -347,17 +356,13 @@ def test_a_process_waits_for_the_topology_then_beats_and_calls_as_a_guard(
     world, made, aws, session, tmp_path
 ):
     env = environment(made.host, STANDBY_STATE=str(tmp_path), STANDBY_COMMAND="sleep '60'")
-    with running(env=env) as process:
-        try:
-            assert process.stdout is not None
-            first = json.loads(process.stdout.readline())
-            assert (first["topic"], first["state"]) == ("topology", "waiting")
-            assign()
-            publish(aws, made.topology)
-            seen = until(process.stdout, "heartbeat", "written")
-            seen |= until(process.stdout, "services", "healthy")
-        finally:
-            process.kill()
+    with running(env=env) as (_, output, _):
+        first = json.loads(output.readline())
+        assert (first["topic"], first["state"]) == ("topology", "waiting")
+        assign()
+        publish(aws, made.topology)
+        seen = until(output, "heartbeat", "written")
+        seen |= until(output, "services", "healthy")
     assert {("assignment", "held in epoch 3"), ("command", "running")} <= seen
     assert heartbeat.read(session) is not None
 
@@ -372,16 +377,14 @@ def test_an_idle_host_answers_for_its_services_until_it_is_assigned(
     script += "), http.server.SimpleHTTPRequestHandler).server_port, file=sys.stderr, flush=True)"
     command = ["--", sys.executable, "-c", script, str(services.port)]
     env = environment(made.host, STANDBY_STATE=str(tmp_path))
-    with running(*command, env=env) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        until(process.stdout, "idle ports", "answer")
+    with running(*command, env=env) as (process, output, errors):
+        until(output, "idle ports", "answer")
         url = f"http://127.0.0.1:{services.port}"
         assert urllib.request.urlopen(f"{url}/health").status == 200
         with pytest.raises(urllib.error.HTTPError, match="503"):
             urllib.request.urlopen(f"{url}/api/entries").close()
         assign(epoch=4)
-        assert int(process.stderr.readline()) == services.port
+        assert int(errors.readline()) == services.port
         assert process.wait(30) == 0
 
 
@@ -393,17 +396,15 @@ def test_a_worker_needs_no_database_opens_no_port_and_leaves_standard_output_to_
     env = environment(made.host)
     env = {name: value for name, value in env.items() if "DATABASE" not in name}
     job = ["--worker", "--", "sh", "-c", "sleep 1; echo done; exit 5"]
-    with running(*job, env=env) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        seen = until(process.stderr, "assignment", "not held")
+    with running(*job, env=env) as (process, output, errors):
+        seen = until(errors, "assignment", "not held")
         time.sleep(FAST.ttl_seconds)
         with socket.socket() as free:
             free.bind(("127.0.0.1", services.port))
         assign()
         assert process.wait(30) == 5
-        assert process.stdout.read() == b"done\n"
-        rest = [json.loads(line)["topic"] for line in process.stderr.read().splitlines()]
+        assert output.read() == b"done\n"
+        rest = [json.loads(line)["topic"] for line in errors.read().splitlines()]
     assert not {"heartbeat", "services", "idle ports"} & {*rest, *(topic for topic, _ in seen)}
     assert heartbeat.read(session) is None
 
@@ -443,7 +444,7 @@ def test_what_the_host_is_missing_is_told_by_the_command_line():
 )
 def test_a_guard_of_nothing_is_wrong_usage(made, command, why):
     env = environment(made.host, STANDBY_COMMAND=command)
-    with running(env=env) as process:
+    with running(env=env) as (process, _, _):
         _, told = process.communicate(timeout=30)
     assert process.returncode == 2
     assert why in told
