@@ -175,6 +175,7 @@ class Cloud:
 
         def process():
             _process.set(Process())
+            client.calling_step.set("")  # a command begins with none, whatever ran before here
             return work()
 
         return contextvars.copy_context().run(process)
