@@ -207,7 +207,11 @@ class Takeover:
 
     def outwait(self, report: Report) -> None:
         """Prove that the old site serves no more; what cannot be proven has to be accepted."""
-        found = self._prove(report)
+        found = self._waited()
+        if self.fencing is not None and self.fencing.answered:
+            took = proof.still_takes_writes(self.case)
+            report.say(f"write probe: {took or 'nothing at the old balancer takes a write'}")
+            found = Proof(proven=False, text=took) if took else found
         if not found.proven:
             accepted = self.case.accepted.split_brain
             said = f"one writer is not proven: {found.text}"
@@ -219,13 +223,8 @@ class Takeover:
             report.deviate(f"{said}; accepted by {accepted}")
         self.proof = found
 
-    def _prove(self, report: Report) -> Proof:
+    def _waited(self) -> Proof:
         case, fencing = self.case, self.fencing
-        if fencing is not None and fencing.answered:
-            took = proof.still_takes_writes(case)
-            report.say(f"write probe: {took or 'nothing at the old balancer takes a write'}")
-            if took:
-                return Proof(proven=False, text=took)
         if self.assigned_at is None:
             names = ", ".join(sorted(self.tables)) or "none"
             return Proof(proven=False, text=f"{len(self.tables)} of 3 tables ({names}) took it")

@@ -15,6 +15,7 @@ from recovery import failover, naming
 from recovery.engine.journal import Journal
 from recovery.engine.progress import Progress
 from recovery.execution import execute
+from recovery.steps import proof
 from recovery.verification import findings, recording
 from tests.recovery import simulated
 from tests.recovery.simulated import HERE, THERE, WITNESS, Cloud, Fault, Killed
@@ -239,6 +240,21 @@ def test_a_person_accepts_what_one_table_cannot_prove_and_it_is_recorded(cloud, 
 def test_acceptance_makes_no_table_enough_where_two_took_it(cloud, fail_over):
     assert fail_over(cloud.case(split_brain=ACCEPTED)).exit_code == 0
     assert {cloud.tables[region][ASSIGNMENT]["alone"] for region in (HERE, WITNESS)} == {False}
+
+
+def test_old_services_may_take_writes_until_their_guards_have_run_out_of_time(
+    cloud, fail_over, monkeypatch
+):
+    wait = proof.outwait
+
+    def outwait(*arguments):
+        cloud.old_balancer = 503
+        return wait(*arguments)
+
+    cloud.old_balancer = 401
+    monkeypatch.setattr("recovery.steps.proof.outwait", outwait)
+    assert fail_over().exit_code == 0
+    assert cloud.promotions == ["rlg-data-dr-1"]
 
 
 def test_an_old_service_that_still_takes_writes_holds_the_promotion_up(cloud, fail_over):
