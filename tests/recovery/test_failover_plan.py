@@ -1,5 +1,6 @@
 """The whole failover, killed and failed at every call it makes, and run again."""
 
+import argparse
 import io
 import json
 import sys
@@ -235,6 +236,12 @@ def test_a_person_accepts_what_one_table_cannot_prove_and_it_is_recorded(cloud, 
     assert "NOT PROVEN" in recovery_point(cloud)["one_writer"]
     assert cloud.tables[HERE][ASSIGNMENT]["alone"] is True
     assert cloud.promotions == ["rlg-data-dr-1"]
+
+
+@pytest.mark.parametrize("said", ["", "Ada Lovelace", "Ada Lovelace:", ": the region is off"])
+def test_an_acceptance_without_a_name_or_a_reason_is_wrong_usage(said):
+    with pytest.raises(argparse.ArgumentTypeError, match="write 'Ada Lovelace: the region is off'"):
+        failover._acceptance(said)
 
 
 def test_acceptance_makes_no_table_enough_where_two_took_it(cloud, fail_over):
