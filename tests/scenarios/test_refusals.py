@@ -208,7 +208,7 @@ def test_a_predicted_loss_is_accepted_up_to_what_the_operator_said_and_no_furthe
 
 
 def test_a_replica_that_is_backing_up_for_longer_than_the_rto_is_refused(scene, unchanged):
-    scene.back_up("by-hand", seconds=4)
+    scene.back_up("by-hand", seconds=10)
     with scene.objectives(rto_seconds=1):
         why = rf"{REPLICA} is backing-up.*; it was not over within the RTO \(1 s\): .* run again"
         refused(scene.failover(*MEANT), why)
@@ -216,7 +216,7 @@ def test_a_replica_that_is_backing_up_for_longer_than_the_rto_is_refused(scene, 
 
 
 def test_a_second_operator_is_told_who_runs_it_while_the_first_waits_and_changes_nothing(scene):
-    scene.back_up("by-hand-again", seconds=9)
+    scene.back_up("by-hand-again", seconds=16)
     with scene.objectives(rto_seconds=4):
         before, number = scene.facts(), last_call()
         first = scene.start(*MEANT)
@@ -238,7 +238,7 @@ def test_two_operators_at_once_promote_once_while_a_backup_ends_and_aws_throttle
         {"fault": "lost-reply", "action": "PutItem", "times": 1},
         {"fault": "throttle", "share": 0.3},
     )
-    scene.back_up("at-the-worst-moment", seconds=12)
+    scene.back_up("at-the-worst-moment", seconds=16)
     assert scene.lab.run("kill", ACTIVE, "--api", "refuse").returncode == 0
     with faults(*rules):
         number = last_call()
