@@ -23,8 +23,6 @@ class Group:
     maximum: int
     in_service: frozenset[str]
     """Ids of the instances that are in service."""
-    instances: frozenset[str]
-    """Ids of all instances, also of those that start or end; a terminated one is none any more."""
 
 
 @uses("autoscaling:DescribeAutoScalingGroups")
@@ -46,7 +44,6 @@ def describe(region: Region, group: str) -> Group | None:
             for instance in found.get("Instances", ())
             if instance["LifecycleState"] == IN_SERVICE
         ),
-        instances=frozenset(instance["InstanceId"] for instance in found.get("Instances", ())),
     )
 
 

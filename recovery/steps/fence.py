@@ -55,7 +55,6 @@ class Fencing:
 
 
 ASSIGNMENT = "assignment in its table"
-NO_HOSTS = "no host is left"
 
 
 def fence(case: Case, target: Assignment) -> Fencing:
@@ -67,7 +66,6 @@ def fence(case: Case, target: Assignment) -> Fencing:
         ),
         "balancer refuses": lambda: balancers.refuse(case.there, old.listener_arn),
         "hosts scaled to none": lambda: hosts.scale(case.there, old.host_group, 0),
-        NO_HOSTS: lambda: _see_no_hosts(case),
     }
     tried = answers([lambda way=way: _try(way) for way in ways.values()], seconds=PEER_SECONDS)
     return Fencing(
@@ -76,13 +74,6 @@ def fence(case: Case, target: Assignment) -> Fencing:
             for what, failed in zip(ways, tried, strict=True)
         )
     )
-
-
-def _see_no_hosts(case: Case) -> None:
-    """Return where the old group has no instance left; an earlier attempt may have ended them."""
-    group = hosts.describe(case.there, case.peer_deployment.host_group)
-    if group is not None and group.instances:
-        raise RefusedError(f"{len(group.instances)} instances are left")
 
 
 def _try(way: Callable[[], None]) -> str | None:

@@ -224,13 +224,10 @@ class Takeover:
         self.proof = found
 
     def _waited(self) -> Proof:
-        case, fencing = self.case, self.fencing
         if self.assigned_at is None:
             names = ", ".join(sorted(self.tables)) or "none"
             return Proof(proven=False, text=f"{len(self.tables)} of 3 tables ({names}) took it")
-        if fencing is not None and fencing.confirmed(fence.NO_HOSTS):
-            return Proof(proven=True, text="no host is left at the old site")
-        return proof.outwait(case, len(self.tables), self.assigned_at)
+        return proof.outwait(self.case, len(self.tables), self.assigned_at)
 
     def is_recorded(self) -> Seen:
         """Say whether the recovery point of the epoch is written."""

@@ -292,7 +292,6 @@ class Cloud:
                 minimum=desired,
                 maximum=4,
                 in_service=in_service,
-                instances=in_service,
             )
 
         return self.call(region, "hosts.describe", name, act)

@@ -48,7 +48,6 @@ class World:
             minimum=1,
             maximum=4,
             in_service=frozenset({"i-1"}),
-            instances=frozenset({"i-1"}),
         )
         self.image = "available"
         self.quota, self.used = 64.0, 8
