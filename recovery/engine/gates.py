@@ -175,6 +175,8 @@ class _Waiting:
                 return Go(step=self._step, by=name or "", identity=self._gate.operator)
             self._voice.record(self._step, "says", f"what was typed {_NAMELESS}")
             self._ask()
+        if terminal.gone:
+            self._say_once("nothing more can be typed at this terminal; give the go elsewhere")
         return None
 
     def _idle(self) -> None:

@@ -23,7 +23,8 @@ class Terminal:
         self._lock = threading.Lock()
         self._asker: str | None = None
         self._typed = b""
-        self._gone = False
+        self.gone = False
+        """Whether nothing more can be typed: it hung up, or the operator typed Ctrl-D."""
 
     @classmethod
     def of_standard_input(cls) -> Self | None:
@@ -42,7 +43,7 @@ class Terminal:
             if comes:
                 self._asker = asker
             mine = self._asker == asker
-        if not mine or self._gone or not self._in_foreground():
+        if not mine or self.gone or not self._in_foreground():
             if comes:
                 self.leave(asker)
             time.sleep(seconds)
@@ -67,7 +68,7 @@ class Terminal:
             chunk = os.read(self._file, _CHUNK)
         except OSError:
             chunk = b""
-        self._gone = not chunk  # hung up, or the operator typed Ctrl-D
+        self.gone = not chunk
         self._typed += chunk
         if not self._typed.endswith(b"\n"):
             return None

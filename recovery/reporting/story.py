@@ -194,11 +194,10 @@ def _product(name: str, records: Sequence[Record], events: Sequence[Event]) -> P
 
 
 def _budget(ended: Record | None) -> str | None:
-    facts = ended.facts if ended else {}
-    spent, forecast = facts.get("spent_seconds"), facts.get("forecast_seconds")
-    if spent is None:
+    if ended is None or "spent_seconds" not in ended.facts:
         return None
-    over = facts.get("over_budget")
+    spent, forecast = ended.facts["spent_seconds"], ended.facts.get("forecast_seconds")
+    over = ended.facts.get("over_budget")
     return f"{spent} s of the RTO spent, {forecast} s forecast" + (f"; {over}" if over else "")
 
 
