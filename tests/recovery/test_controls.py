@@ -331,6 +331,7 @@ def command(cloud, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("recovery.discovery.find", lambda _: case.topology)
     monkeypatch.setattr("recovery.cloud.identity.caller", lambda _: "arn:aws:iam::1:user/grace")
     monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())  # of a run that outlives a fixture's set-up
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["failover", "--region", HERE, *arguments])
@@ -456,9 +457,10 @@ def test_another_machine_approves_and_the_reports_tell_it(
     assert approving(*there, "--step", "fence-peer", "--by", "Grace Hopper") == 0
     waiting("promote-database")
     assert approving(*there, "--step", "promote-database", "--by", NAME) == 0
-    assert f"approved by {NAME} (arn:aws:iam::1:user/grace); it goes on" in capsys.readouterr().out
     assert waiting.end() == 6
-    (product,) = json.loads(capsys.readouterr().out)["products"]
+    said = capsys.readouterr().out
+    assert f"approved by {NAME} (arn:aws:iam::1:user/grace); it goes on" in said
+    (product,) = json.JSONDecoder().raw_decode(said, said.index("{"))[0]["products"]
     assert [(go["step"], go["by"]) for go in product["approvals"]] == [("promote-database", NAME)]
     assert product["deviations"] == ["tell-people: skipped: told by phone"]
     assert product["budget"]["forecast_seconds"] > 240
@@ -489,19 +491,21 @@ def test_what_does_not_wait_cannot_be_approved(cloud, command, waiting, approvin
     waiting.end()
 
 
-def test_an_approval_is_written_once(cloud, command, waiting, approving, monkeypatch):
-    waiting("fence-peer")
+@pytest.fixture
+def killed_at_a_stop(cloud, command):
     key = naming.approval_key(command.case.execution, "rlg-data", "fence-peer")
-    arguments = command.case.execution, "--step", "fence-peer", "--by", NAME
-    with monkeypatch.context() as patch:
-        # The plan looks away while two people approve.
-        patch.setattr("recovery.approvals.read", lambda *_: None)
-        cloud.objects[key] = b'{"by": "Grace Hopper", "identity": "arn"}'
+    cloud.fault = Fault(Call("fence-peer", HERE, "objects.read", key, 2), "kill-before")
+    with pytest.raises(Killed):
+        command("--pause-before", "fence-peer")
+    return key
+
+
+def test_an_approval_is_written_once(cloud, command, killed_at_a_stop, approving):
+    grace = b'{"by": "Grace Hopper", "identity": "arn"}'
+    cloud.objects[killed_at_a_stop] = grace
     with pytest.raises(RefusedError, match=r"was approved before, by Grace Hopper \(arn\)"):
-        approving(*arguments)
-    waiting("promote-database")
-    assert approving(command.case.execution, "--step", "promote-database", "--by", NAME) == 0
-    waiting.end()
+        approving(command.case.execution, "--step", "fence-peer", "--by", NAME)
+    assert cloud.objects[killed_at_a_stop] == grace
 
 
 @pytest.mark.parametrize("by", ["", " ", "\n"])
@@ -511,13 +515,11 @@ def test_the_command_approves_by_name_only(approving, by):
     assert ended.value.code == 2
 
 
-def test_an_approval_that_nobody_takes_is_said(cloud, command, approving, monkeypatch, capsys):
+def test_an_approval_that_nobody_takes_is_said(
+    command, killed_at_a_stop, approving, monkeypatch, capsys
+):
     monkeypatch.setattr(approve, "TAKEN_SECONDS", 0.05)
-    case, key = command.case, naming.approval_key(command.case.execution, "rlg-data", "fence-peer")
-    cloud.fault = Fault(Call("fence-peer", HERE, "objects.read", key, 2), "kill-before")
-    with pytest.raises(Killed):
-        command("--pause-before", "fence-peer")
-    assert approving(case.execution, "--step", "fence-peer", "--by", NAME) == 6
+    assert approving(command.case.execution, "--step", "fence-peer", "--by", NAME) == 6
     assert "has not taken that yet: does it still run?" in capsys.readouterr().out
 
 
