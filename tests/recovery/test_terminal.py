@@ -9,6 +9,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -220,9 +221,12 @@ def session(tmp_path):
         (path,) = (tmp_path / "journals").iterdir()
         return [(each.step, each.event) for each in chain.examine(path.read_bytes()).records]
 
-    process.until, process.journal = until, journal
-    process.type = lambda text: os.write(ours, text.encode())
-    yield process
+    yield SimpleNamespace(
+        until=until,
+        journal=journal,
+        type=lambda text: os.write(ours, text.encode()),
+        wait=lambda: process.wait(SECONDS),
+    )
     process.kill()
     process.wait()
     os.close(ours)
@@ -232,7 +236,7 @@ def test_ctrl_c_at_a_stop_ends_with_130_and_the_step_has_not_acted(session):
     session.until("press Enter to go on")
     session.type("\x03")
     session.until("interrupted; run the same command again to go on")
-    assert session.wait(SECONDS) == 130
+    assert session.wait() == 130
     assert session.journal()[-1] == ("promote-database", "paused")
 
 
@@ -240,6 +244,6 @@ def test_enter_at_a_stop_goes_on_to_the_end(session):
     session.until("press Enter to go on")
     session.type("\n")
     said = session.until("execution failover-")
-    assert session.wait(SECONDS) == 0
+    assert session.wait() == 0
     assert "spent," in said
     assert ("promote-database", "resumed") in session.journal()
