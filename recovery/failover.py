@@ -7,17 +7,18 @@ region, and can be killed at any point: the same command run again goes on from 
 from __future__ import annotations
 
 import argparse
-import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from recovery import journalling, opening, summary
 from recovery.engine import cli
 from recovery.engine.errors import worst
+from recovery.engine.gates import Controls
 from recovery.engine.parallel import answers, at_once
-from recovery.engine.plan import Step
+from recovery.engine.plan import Step, checked
 from recovery.engine.progress import Progress
-from recovery.execution import execute, takeover_of
+from recovery.engine.terminal import Terminal
+from recovery.execution import execute, outline, takeover_of
 from recovery.steps import capacity, check, promote, traffic
 from recovery.steps.case import Accepted, Case
 from recovery.steps.takeover import Takeover
@@ -25,42 +26,69 @@ from recovery.steps.takeover import Takeover
 
 def plan(going: Takeover) -> tuple[Step, ...]:
     """Return the steps that make the case's site the active one, in their order."""
-    case, epoch = going.case, going.target.epoch
+    case, epoch, guard = going.case, going.target.epoch, going.case.topology.guard
     return (
         Step(name="check-standby", reads_only=True, act=going.check, done=going.is_checked),
         Step(name="assign-site", act=going.assign, done=lambda: going.is_assigned(settled=False)),
-        Step(name="tell-people", act=going.tell_begin, done=lambda: going.was_told("begins")),
+        Step(
+            name="tell-people",
+            act=going.tell_begin,
+            done=lambda: going.was_told("begins"),
+            may_be_skipped=True,
+        ),
         Step(name="fence-peer", act=going.fence, done=going.is_fencing_recorded),
         Step(
             name="request-capacity",
             act=lambda _: capacity.request(case),
             done=lambda: capacity.is_requested(case),
+            may_be_skipped=True,
         ),
-        Step(name="outwait-guards", act=going.outwait, done=going.is_outwaited),
+        Step(
+            name="outwait-guards",
+            act=going.outwait,
+            done=going.is_outwaited,
+            forecast=timedelta(seconds=guard.ttl_seconds + guard.drift_seconds),
+        ),
         Step(name="record-point", act=going.record, done=going.is_recorded),
         Step(
             name="promote-database",
             act=going.promote,
             done=lambda: promote.standby_is_writer(case),
             commits=True,
+            forecast=promote.FORECAST,
         ),
         Step(
             name="scale-out",
             act=lambda report: capacity.await_healthy(case, report),
             done=lambda: capacity.is_healthy(case),
+            may_be_skipped=True,
+            forecast=capacity.FORECAST,
         ),
         Step(
             name="shift-traffic",
             act=lambda _: traffic.claim(case),
             done=lambda: traffic.is_here(case),
+            forecast=traffic.FORECAST,
         ),
-        Step(name="verify-service", act=going.verify, done=going.is_verified),
+        Step(
+            name="verify-service",
+            act=going.verify,
+            done=going.is_verified,
+            restores=True,
+            may_be_skipped=True,
+        ),
         Step(
             name="snapshot-database",
             act=lambda report: promote.begin_snapshot(case, epoch, report),
             done=lambda: promote.is_snapshot_begun(case, epoch),
+            may_be_skipped=True,
         ),
-        Step(name="tell-people-again", act=going.tell_end, done=lambda: going.was_told("ended")),
+        Step(
+            name="tell-people-again",
+            act=going.tell_end,
+            done=lambda: going.was_told("ended"),
+            may_be_skipped=True,
+        ),
         Step(name="settle-assignment", act=going.settle, done=going.is_settled),
     )
 
@@ -68,7 +96,7 @@ def plan(going: Takeover) -> tuple[Step, ...]:
 def main() -> int:
     """Run the command line; return the exit code."""
     options = _options()
-    began = time.monotonic()
+    progress, controls = Progress(), options.controls
     execution = f"failover-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:4]}"
     cases = opening.cases(
         options.region,
@@ -82,19 +110,27 @@ def main() -> int:
             outage_began=options.outage_began,
         ),
     )
+    checked(outline(cases[0], plan), controls)
     if options.dry_run:
-        return _rehearse(cases, as_json=options.json)
+        return _rehearse(cases, controls, as_json=options.json)
     opening.prepare(cases[0])
-    progress = Progress()
-    journal = journalling.opened("failover", cases)
-    outcomes = at_once([lambda case=case: execute(case, plan, journal, progress) for case in cases])
+    terminal = Terminal.of_standard_input()
+    journal = journalling.opened("failover", cases, controls)
+    outcomes = at_once(
+        [
+            lambda case=case: execute(
+                case, plan, journal, progress, controls=controls, terminal=terminal
+            )
+            for case in cases
+        ]
+    )
     code = worst(outcome.exit_code for outcome in outcomes)
-    journalling.closed(journal, progress, code, time.monotonic() - began)
-    summary.show(cases, outcomes, journal, time.monotonic() - began, as_json=options.json)
+    journalling.closed(journal, progress, code, progress.seconds)
+    summary.show(cases, outcomes, journal, progress.seconds, as_json=options.json)
     return code
 
 
-def _rehearse(cases: tuple[Case, ...], *, as_json: bool) -> int:
+def _rehearse(cases: tuple[Case, ...], controls: Controls, *, as_json: bool) -> int:
     """Print what each check says and what each step would find; change nothing."""
 
     def look(case: Case) -> summary.Rehearsal:
@@ -104,6 +140,7 @@ def _rehearse(cases: tuple[Case, ...], *, as_json: bool) -> int:
             product=case.product.name,
             assessment=assessment,
             steps=tuple((step.name, answers([step.done])[0]) for step in plan(going)),
+            controls=controls,
         )
 
     found = at_once([lambda case=case: look(case) for case in cases])
@@ -144,7 +181,10 @@ def _options() -> argparse.Namespace:
         metavar="TIME",
         help="when it began, as 2026-11-23T03:04:05Z (default: when it was last seen healthy)",
     )
-    return made.parse_args()
+    cli.offer_controls(made)
+    options = made.parse_args()
+    options.controls = cli.controls_in(options, made)
+    return options
 
 
 def _seconds(text: str) -> float:

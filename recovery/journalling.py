@@ -11,6 +11,7 @@ from recovery import naming
 from recovery.cloud import client, objects
 from recovery.engine import state
 from recovery.engine.errors import OutsideError
+from recovery.engine.gates import NO_CONTROLS, Controls
 from recovery.engine.journal import EXECUTION, Fact, Journal
 from recovery.engine.progress import Progress
 from recovery.steps.case import Case
@@ -21,8 +22,11 @@ ACCEPTED = "accepted_"
 APPROVED = "approved"
 """Begins the name of a fact, or is the event of a record, that tells who approved of what."""
 
+CONTROLS = ("pause_before", "approve_at", "skip")
+"""The facts of the opening record that tell where the plan should stop, and leave out."""
 
-def opened(verb: str, cases: Sequence[Case]) -> Journal:
+
+def opened(verb: str, cases: Sequence[Case], controls: Controls = NO_CONTROLS) -> Journal:
     """Return a new journal of this machine whose every record is copied to the site's bucket.
 
     RefusedError where this machine's disk does not take it.
@@ -37,20 +41,27 @@ def opened(verb: str, cases: Sequence[Case]) -> Journal:
             return str(error)
         return None
 
-    return Journal(state.folder(), execution, mirror, opening(verb, cases))
+    return Journal(state.folder(), execution, mirror, opening(verb, cases, controls))
 
 
-def opening(verb: str, cases: Sequence[Case]) -> dict[str, Fact]:
+def opening(verb: str, cases: Sequence[Case], controls: Controls = NO_CONTROLS) -> dict[str, Fact]:
     """Return who does what where, with which products, and what was accepted beforehand."""
     case = cases[0]
-    return {
+    facts: dict[str, Fact] = {
         "verb": verb,
         "region": case.site.region,
         "site": case.site.name,
         "products": ", ".join(each.product.name for each in cases),
         "operator": case.operator,
         "version": _version(),
-    } | {f"{ACCEPTED}{name}": _flat(value) for name, value in asdict(case.accepted).items()}
+    }
+    facts |= {f"{ACCEPTED}{name}": _flat(value) for name, value in asdict(case.accepted).items()}
+    asked = {
+        "pause_before": ", ".join(controls.pause_before),
+        "approve_at": ", ".join(controls.approve_at),
+        "skip": "; ".join(f"{step}: {why}" for step, why in controls.skips.items()),
+    }
+    return facts | {name: told for name, told in asked.items() if told}
 
 
 def closed(journal: Journal, progress: Progress, exit_code: int, seconds: float) -> None:

@@ -119,3 +119,8 @@ JOURNALS = "journals/"
 def journal_key(execution: str) -> str:
     """Return the key, in the standby's site bucket, of an execution's journal."""
     return f"{JOURNALS}{execution}.jsonl"
+
+
+def approval_key(execution: str, product: str, step: str) -> str:
+    """Return the key, in the standby's site bucket, of a person's go for a step."""
+    return f"approvals/{execution}/{product}/{step}"

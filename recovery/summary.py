@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from recovery.engine.budget import span
 from recovery.engine.errors import RECOVERED, REFUSED, OutsideError
+from recovery.engine.gates import NO_CONTROLS, Controls
 from recovery.engine.journal import Journal
 from recovery.engine.parallel import answers
 from recovery.engine.plan import Outcome, Seen
@@ -34,6 +36,7 @@ class Rehearsal:
     product: str
     assessment: Assessment | None
     steps: tuple[tuple[str, Seen | OutsideError], ...]
+    controls: Controls = NO_CONTROLS
 
     @property
     def exit_code(self) -> int:
@@ -86,7 +89,8 @@ def show_rehearsals(found: Sequence[Rehearsal], *, as_json: bool) -> None:
         print()
         for name, seen in each.steps:
             text = str(seen) if isinstance(seen, OutsideError) else seen.text
-            print(f"  {_will(seen):<9} {name:<18} {text}")
+            asked = each.controls.told(name)
+            print(f"  {_will(seen):<9} {name:<18} {text}{f'; {asked}' if asked else ''}")
         refused = each.assessment and (each.assessment.refusal or each.assessment.waits)
         print(f"\n  a failover now would {f'be refused: {refused}' if refused else 'go ahead'}")
 
@@ -105,9 +109,8 @@ def _rehearsal_facts(each: Rehearsal) -> dict[str, object]:
         if each.assessment
         else [],
         "steps": [
-            {"name": name, "error": str(seen)}
-            if isinstance(seen, OutsideError)
-            else {"name": name, **asdict(seen)}
+            {"name": name, "control": each.controls.told(name)}
+            | ({"error": str(seen)} if isinstance(seen, OutsideError) else asdict(seen))
             for name, seen in each.steps
         ],
     }
@@ -134,11 +137,19 @@ def _facts(case: Case, outcome: Outcome, recorded: Mapping[str, object]) -> dict
         "fencing": recorded.get("fencing"),
         "one_writer": recorded.get("one_writer"),
         "accepted_split_brain": recorded.get("accepted_split_brain"),
+        "approvals": [asdict(go) for go in outcome.approvals],
         "deviations": outcome.deviations,
+        "budget": outcome.spending
+        and {
+            "spent_seconds": round(outcome.spending.spent_seconds, 3),
+            "forecast_seconds": round(outcome.forecast_seconds, 3),
+            "exceeded": outcome.over_budget,
+        },
         "steps": [
             {
                 "name": step.name,
                 "skipped": step.skipped,
+                "left_out": step.left_out,
                 "seconds": round(step.seconds, 3),
                 "text": step.text,
             }
@@ -149,7 +160,8 @@ def _facts(case: Case, outcome: Outcome, recorded: Mapping[str, object]) -> dict
 
 def _achieved(outcome: Outcome, outage_began: object) -> float | None:
     """Return the seconds from the outage's start to the verified service, if both are known."""
-    verified = next((step for step in outcome.steps if step.name == _VERIFYING), None)
+    done = (step for step in outcome.steps if not step.left_out)
+    verified = next((step for step in done if step.name == _VERIFYING), None)
     if verified is None or not isinstance(outage_began, str):
         return None
     return (verified.ended_at - datetime.fromisoformat(outage_began)).total_seconds()
@@ -161,7 +173,8 @@ def _print_product(case: Case, outcome: Outcome, fact: Mapping[str, object]) -> 
     if outcome.error:
         print(f"  {outcome.error}")
     for step in outcome.steps:
-        mark = "held" if step.skipped else f"{step.seconds:.2f} s"
+        held = "SKIPPED" if step.left_out else "held"
+        mark = held if step.skipped else f"{step.seconds:.2f} s"
         print(f"  {mark:>8}  {step.name:<18} {step.text}")
     print(
         f"  outage    {_of(fact['achieved_rto_seconds'])} to verified; RTO {product.rto_seconds} s"
@@ -170,6 +183,12 @@ def _print_product(case: Case, outcome: Outcome, fact: Mapping[str, object]) -> 
         f"  loss      at most {_of(fact['predicted_loss_seconds'])} predicted; "
         f"RPO {product.rpo_seconds} s"
     )
+    if outcome.spending:
+        spent, forecast = span(outcome.spending.spent_seconds), span(outcome.forecast_seconds)
+        said = f"; {outcome.over_budget}" if outcome.over_budget else ""
+        print(f"  budget    {spent} of the RTO spent, {forecast} forecast{said}")
+    for go in outcome.approvals:
+        print(f"  approved  {go.step} {go.text}")
     if fact["fencing"]:
         print(f"  fencing   {fact['fencing']}")
         print(f"  writer    {fact['one_writer']}")

@@ -10,9 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recovery.engine.errors import BUG, REFUSED, OutsideError, RecoveryError
+from recovery.engine.gates import Controls
 
 BROKEN_PIPE = 141
 """What a shell calls an end by SIGPIPE."""
+CONTROLS = """\
+controls:
+  --pause-before and --approve-at stop the plan before a step acts; one whose outcome holds already
+  does not act, and stops nothing. A stopped plan says so, and keeps its lease, so that nobody else
+  begins. It goes on when the operator presses Enter (for an approval: types a name, which is
+  recorded), or by python -m recovery.approve EXECUTION --step STEP --by 'NAME' from another shell
+  or machine. Nobody need type here: where standard input is no terminal only that one counts.
+  An approval is waited for as long as the RTO; then the run fails before the point of no return,
+  and waits on after it. Ctrl-C at a stop changes nothing; the same command run again goes on.
+  --skip leaves a step out, on the operator's responsibility: the run ends as deviated (6). Those
+  that prove safety may not be left out. --dry-run lists the steps, and what stops where.
+  While it runs, the RTO's use is shown: spent since the outage began, forecast of the rest, left.
+"""
 EXIT_CODES = """\
 exit codes:
   0  done and verified
@@ -52,6 +66,61 @@ def parser(verb: str, description: str, *, region_means: str) -> argparse.Argume
         "else the system's)",
     )
     return made
+
+
+def offer_controls(made: argparse.ArgumentParser) -> None:
+    """Add the options by which an operator stops a plan, or leaves steps out."""
+    made.epilog = f"{CONTROLS}\n{made.epilog}"
+    made.add_argument(
+        "--pause-before",
+        action="append",
+        default=[],
+        metavar="STEP",
+        help="stop before this step acts, until somebody says go; repeatable",
+    )
+    made.add_argument(
+        "--approve-at",
+        action="append",
+        default=[],
+        metavar="STEP",
+        help="the same, and the go must carry a name, which is recorded; repeatable",
+    )
+    made.add_argument(
+        "--skip",
+        action="append",
+        default=[],
+        metavar="STEP",
+        help="leave this step out; each needs its --because; repeatable",
+    )
+    made.add_argument(
+        "--because",
+        action="append",
+        default=[],
+        type=_reason,
+        metavar="'REASON'",
+        help="why, for the --skip in the same place; recorded",
+    )
+
+
+def controls_in(options: argparse.Namespace, made: argparse.ArgumentParser) -> Controls:
+    """Return what the options of `offer_controls` say; end as wrong usage where they do not fit."""
+    skips, reasons = options.skip, options.because
+    if len(skips) != len(reasons):
+        made.error(
+            f"{len(skips)} --skip and {len(reasons)} --because: give a reason for each step, as "
+            "--skip STEP --because 'REASON'"
+        )
+    return Controls(
+        pause_before=tuple(options.pause_before),
+        approve_at=tuple(options.approve_at),
+        skips=dict(zip(skips, reasons, strict=True)),
+    )
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; say why the step may be left out")
+    return text.strip()
 
 
 def main(command: Callable[[], int]) -> None:

@@ -1,6 +1,7 @@
 """How a recovery can end other than well, and the exit code that says which.
 
     RecoveryError
+    ├── UsageError        2  the command line asks for what there is not
     ├── RefusedError      3  nothing was changed
     ├── StepFailedError   4  before the point of no return; a rerun is safe
     ├── StrandedError     5  after it; a rerun goes on, or a person finishes
@@ -29,6 +30,12 @@ class RecoveryError(Exception):
     """Ends a product's plan; `exit_code` says how."""
 
     exit_code = BUG
+
+
+class UsageError(RecoveryError):
+    """The command line names what the plan does not have; nothing was changed."""
+
+    exit_code = USAGE
 
 
 class RefusedError(RecoveryError):

@@ -2,16 +2,18 @@
 
 Running it again skips what already holds; that is how a killed execution resumes. What a step
 did is never taken from memory or from the journal, always from the world, as `done` sees it.
+Where the operator asked for it, a plan stops before a step acts, or leaves one out.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from recovery.engine.budget import Budget, Objective
 from recovery.engine.errors import (
     DEVIATED,
     RECOVERED,
@@ -21,8 +23,11 @@ from recovery.engine.errors import (
     StepFailedError,
     StrandedError,
 )
+from recovery.engine.gates import NO_CONTROLS, Controls, Gate, Token
 from recovery.engine.journal import EXECUTION, Fact, Journal
+from recovery.engine.outcome import Outcome, StepOutcome
 from recovery.engine.progress import Progress
+from recovery.engine.telling import Account, Teller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,43 +61,12 @@ class Step:
     """Whether a refusal in this step still means that nothing was changed."""
     commits: bool = False
     """Past this step there is no way back: what fails later leaves the product stranded."""
-
-
-Account = Callable[[str], Mapping[str, Fact]]
-"""Given a step, tells what else the journal shall say of its end, such as the calls it made."""
-
-
-class Token(Protocol):
-    """The right to act: the execution lease."""
-
-    def renew(self) -> None:
-        """Hold the lease still, or raise RecoveryError."""
-        ...
-
-
-@dataclass(slots=True, kw_only=True)
-class StepOutcome:
-    """How one step went; `seconds` covers observing and acting."""
-
-    name: str
-    skipped: bool
-    ended_at: datetime
-    seconds: float
-    text: str
-
-
-@dataclass(slots=True, kw_only=True)
-class Outcome:
-    """How a product's plan went."""
-
-    product: str
-    epoch: int | None = None
-    exit_code: int = RECOVERED
-    error: str | None = None
-    recorded_error: str | None = None
-    """What the journal keeps in its place: what a bug says may quote anything, a password too."""
-    steps: list[StepOutcome] = field(default_factory=list[StepOutcome])
-    deviations: list[str] = field(default_factory=list[str])
+    restores: bool = False
+    """Whether the service is back, and the RTO's clock stops, when this step has ended."""
+    may_be_skipped: bool = False
+    """Whether an operator may leave it out: it proves no safety, and the plan has a point still."""
+    forecast: timedelta | None = None
+    """What it takes as a rule once it acts; None: seconds."""
 
 
 def run(
@@ -106,6 +80,9 @@ def run(
     changed: bool,
     committed: bool,
     account: Account = lambda _: {},
+    controls: Controls = NO_CONTROLS,
+    gate: Gate | None = None,
+    objective: Objective | None = None,
 ) -> Outcome:
     """Run the steps in order until one fails; the outcome says how it ended.
 
@@ -113,25 +90,58 @@ def run(
     earlier execution that this one resumes is known to have done. `account`'s facts are journalled
     with each step's end, together with the seconds that it took. Errors of the outside world end
     the plan with the exit code that its place gives: refused before anything was changed, failed
-    before the point of no return, stranded after.
+    before the point of no return, stranded after. `gate` is where `controls` stop it; without one
+    they cannot. RefusedError, before any step, where they leave out what may not be.
     """
+    checked(steps, controls)
     outcome = Outcome(product=product)
+
+    def over(step: str, text: str) -> None:
+        outcome.over_budget = text
+        teller.record(step, "budget", text)
+
+    budget = Budget(objective, _forecasts(steps, controls), over)
+    teller = Teller(
+        product=product, journal=journal, progress=progress, account=account, spending=budget.now
+    )
     runner = _Runner(
-        outcome=outcome, token=token, journal=journal, progress=progress, account=account
+        outcome=outcome, teller=teller, token=token, controls=controls, gate=gate, budget=budget
     )
     runner.changed, runner.committed = changed, committed
-    for step in steps:
-        entering(step.name)
-        try:
-            runner.take(step)
-        except (RecoveryError, OutsideError, OSError) as error:
-            final = _placed(error, step, changed=runner.changed, committed=runner.committed)
-            outcome.exit_code, outcome.error = final.exit_code, str(final)
-            runner.end(step.name, "failed", str(final))
-            return outcome
-    if outcome.deviations:
+    outcome.forecast_seconds = budget.forecast_seconds
+    with budget:
+        for step in steps:
+            entering(step.name)
+            try:
+                runner.take(step)
+            except (RecoveryError, OutsideError, OSError) as error:
+                final = _placed(error, step, changed=runner.changed, committed=runner.committed)
+                outcome.exit_code, outcome.error = final.exit_code, str(final)
+                teller.end(step.name, "failed", str(final))
+                break
+    outcome.spending = budget.now()
+    if outcome.deviations and outcome.exit_code == RECOVERED:
         outcome.exit_code = DEVIATED
     return outcome
+
+
+def checked(steps: tuple[Step, ...], controls: Controls) -> tuple[Step, ...]:
+    """Return the steps; UsageError or RefusedError where they cannot be controlled like that."""
+    controls.check(
+        [step.name for step in steps],
+        may_be_skipped=[step.name for step in steps if step.may_be_skipped],
+    )
+    return steps
+
+
+def _forecasts(steps: tuple[Step, ...], controls: Controls) -> dict[str, timedelta]:
+    """Return what the steps up to the one that brings the service back will take."""
+    last = next((n for n, step in enumerate(steps) if step.restores), len(steps))
+    return {
+        step.name: step.forecast or timedelta()
+        for step in steps[: last + 1]
+        if step.name not in controls.skips
+    }
 
 
 def conclude(
@@ -148,6 +158,10 @@ def conclude(
         "epoch": outcome.epoch,
         **facts,
     }
+    if outcome.spending:
+        ended["spent_seconds"] = round(outcome.spending.spent_seconds, 3)
+        ended["forecast_seconds"] = round(outcome.forecast_seconds, 3)
+        ended["over_budget"] = outcome.over_budget
     try:
         journal.write(outcome.product, EXECUTION, "ended", ended)
     except OSError as error:
@@ -159,76 +173,106 @@ class _Runner:
         self,
         *,
         outcome: Outcome,
+        teller: Teller,
         token: Token,
-        journal: Journal,
-        progress: Progress,
-        account: Account,
+        controls: Controls,
+        gate: Gate | None,
+        budget: Budget,
     ) -> None:
         self.changed = False
         self.committed = False
-        self._product = outcome.product
+        self.teller = teller
         self._outcome = outcome
         self._token = token
-        self._journal = journal
-        self._progress = progress
-        self._account = account
+        self._controls = controls
+        self._gate = gate
+        self._budget = budget
         self._began = time.monotonic()
 
     def take(self, step: Step) -> None:
-        self._began = began = time.monotonic()
-        seen = step.done()
-        if seen.holds:
-            self.committed |= step.commits
-            self.end(step.name, "holds", seen.text)
+        self._begin()
+        self._budget.enter(step.name)
+        if step.name in self._controls.skips:
+            self._leave_out(step, self._controls.skips[step.name])
         else:
-            self._token.renew()
-            self._journal.write(self._product, step.name, "acting", {"saw": seen.text})
-            self._progress.say(self._product, step.name, "acting", seen.text)
-            deviations = len(self._outcome.deviations)
-            self.changed |= not step.reads_only
-            before, self.committed = self.committed, self.committed or step.commits
-            try:
-                step.act(_StepReport(self, step.name))
-            except RefusedError:
-                self.committed = before  # it was not done, and never will be by itself
-                raise
-            seen_after = step.done()
-            if not seen_after.holds and len(self._outcome.deviations) == deviations:
-                msg = f"it acted, yet {seen_after.text}"
-                raise StepFailedError(msg)
-            self.end(step.name, "done", seen_after.text)
-            seen = Seen(holds=False, text=seen_after.text)
+            seen = step.done()
+            if not seen.holds and self._gate and self._controls.stops_at(step.name):
+                self._await_go(step, self._gate)
+                seen = step.done()
+            if seen.holds:
+                self.committed |= step.commits
+                self.teller.end(step.name, "holds", seen.text)
+                self._note(step, seen.text, skipped=True)
+            else:
+                self._act(step, seen)
+        if step.restores:
+            self._budget.stop()
+
+    def _act(self, step: Step, seen: Seen) -> None:
+        self._token.renew()
+        self.teller.act(step.name, seen.text)
+        self._budget.act()
+        deviations = len(self._outcome.deviations)
+        self.changed |= not step.reads_only
+        before, self.committed = self.committed, self.committed or step.commits
+        try:
+            step.act(_StepReport(self, step.name))
+        except RefusedError:
+            self.committed = before  # it was not done, and never will be by itself
+            raise
+        seen_after = step.done()
+        if not seen_after.holds and len(self._outcome.deviations) == deviations:
+            msg = f"it acted, yet {seen_after.text}"
+            raise StepFailedError(msg)
+        self.teller.end(step.name, "done", seen_after.text)
+        self._note(step, seen_after.text, skipped=False)
+
+    def _await_go(self, step: Step, gate: Gate) -> None:
+        """Stop until a person says go; what the step takes counts from then on."""
+        named = step.name in self._controls.approve_at
+        go = gate.wait(
+            step.name,
+            named=named,
+            committed=self.committed,
+            token=self._token,
+            voice=self.teller,
+        )
+        waited = time.monotonic() - self._began
+        if named:
+            self._outcome.approvals.append(go)
+            gate.approved(go)
+        self.teller.record(
+            step.name,
+            "approved" if named else "resumed",
+            f"{go.text}, after {waited:.1f} s",
+            {"by": go.by or go.identity, "identity": go.identity, "waited": round(waited, 3)},
+        )
+        self._begin()
+
+    def _leave_out(self, step: Step, reason: str) -> None:
+        self.deviate(step.name, f"skipped: {reason}")
+        self.teller.end(step.name, "skipped", reason)
+        self._note(step, reason, skipped=True, left_out=True)
+
+    def _begin(self) -> None:
+        self._began = time.monotonic()
+        self.teller.begin()
+
+    def _note(self, step: Step, text: str, *, skipped: bool, left_out: bool = False) -> None:
         self._outcome.steps.append(
             StepOutcome(
                 name=step.name,
-                skipped=seen.holds,
+                skipped=skipped,
                 ended_at=datetime.now(UTC),
-                seconds=time.monotonic() - began,
-                text=seen.text,
+                seconds=time.monotonic() - self._began,
+                text=text,
+                left_out=left_out,
             )
         )
 
     def deviate(self, step: str, text: str) -> None:
         self._outcome.deviations.append(f"{step}: {text}")
-        self.record(step, "deviates", text)
-
-    def end(self, step: str, event: str, text: str) -> None:
-        """Record a step's end, with what it took."""
-        seconds = round(time.monotonic() - self._began, 3)
-        self.record(step, event, text, {"seconds": seconds, **self._account(step)})
-
-    def record(
-        self, step: str, event: str, text: str, facts: Mapping[str, Fact] | None = None
-    ) -> None:
-        """Print, then journal: a failing disk must not hide what happened."""
-        self._progress.say(self._product, step, event, text)
-        try:
-            self._journal.write(self._product, step, event, {"text": text, **(facts or {})})
-        except OSError as error:
-            if event != "failed":
-                raise
-            if str(error) not in text:
-                self._progress.say(self._product, step, event, f"not journalled: {error}")
+        self.teller.record(step, "deviates", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +281,7 @@ class _StepReport:
     step: str
 
     def say(self, text: str) -> None:
-        self.runner.record(self.step, "says", text)
+        self.runner.teller.record(self.step, "says", text)
 
     def deviate(self, text: str) -> None:
         self.runner.deviate(self.step, text)

@@ -6,7 +6,10 @@ import json
 import sys
 import threading
 import time
+from dataclasses import asdict
 from typing import TextIO
+
+from recovery.engine.budget import Spending
 
 
 class Progress:
@@ -19,14 +22,28 @@ class Progress:
         self._began = time.monotonic()
         self._lock = threading.Lock()
 
-    def say(self, product: str, step: str, event: str, text: str) -> None:
-        """Print one event. A reader that has gone away does not stop a recovery."""
-        seconds = time.monotonic() - self._began
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since the command began."""
+        return time.monotonic() - self._began
+
+    def say(
+        self, product: str, step: str, event: str, text: str, spending: Spending | None = None
+    ) -> None:
+        """Print one event. A reader that has gone away does not stop a recovery.
+
+        Where the RTO stands is a field of each event; as text, it is in a step's first line.
+        """
         if self._as_text:
-            line = f"{seconds:7.1f} s  {product:<12} {step:<22} {event:<8} {text}".rstrip()
+            if spending and event == "acting":
+                text = f"{text} ({spending.text})"
+            line = f"{self.seconds:7.1f} s  {product:<12} {step:<22} {event:<8} {text}".rstrip()
         else:
-            fields = {"product": product, "step": step, "event": event, "text": text}
-            line = json.dumps({"seconds": round(seconds, 3), **fields})
+            fields: dict[str, object] = {"seconds": round(self.seconds, 3)}
+            fields |= {"product": product, "step": step, "event": event, "text": text}
+            if spending:
+                fields["budget"] = {name: round(each, 3) for name, each in asdict(spending).items()}
+            line = json.dumps(fields)
         with self._lock:
             try:
                 print(line, file=self._stream, flush=True)

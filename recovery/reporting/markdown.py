@@ -28,6 +28,8 @@ def _product(product: ProductStory) -> Iterator[str]:
     if product.error:
         yield from (f"Error: {_cell(product.error)}", "")
     yield from (f"- deviates: {_cell(each)}" for each in product.deviations)
+    if product.budget:
+        yield f"- budget: {_cell(product.budget)}"
     steps = [
         (f"{step.began:.2f}", f"{step.seconds:.2f}", step.name, step.ending, counted(step.calls))
         for step in product.steps

@@ -23,7 +23,7 @@ _ENDINGS = {
     5: "stranded after the point of no return",
     6: "finished, but it deviates",
 }
-_STEP_ENDS = {"holds", "done", "failed"}
+_STEP_ENDS = {"holds", "done", "failed", "skipped"}
 _OF_STEPS = {"acting"} | _STEP_ENDS
 _UNTOLD = {"calls", "seconds"}
 """Facts that have a place of their own in a report."""
@@ -50,7 +50,7 @@ class StepStory:
 
     name: str
     ending: str
-    """`holds`, `done`, `failed`, or `unfinished`."""
+    """`holds`, `done`, `failed`, `skipped` (by the operator), or `unfinished`."""
     began: float
     seconds: float
     calls: tuple[Calls, ...]
@@ -65,6 +65,8 @@ class ProductStory:
     """None where the product's run did not end."""
     error: str | None
     deviations: tuple[str, ...]
+    budget: str | None
+    """What of the RTO was spent; None where the product's run did not come so far."""
     steps: tuple[StepStory, ...]
     calls: tuple[Calls, ...]
     """Those that no step waited for, and the lease's."""
@@ -184,10 +186,19 @@ def _product(name: str, records: Sequence[Record], events: Sequence[Event]) -> P
         exit_code=_code(ended),
         error=str(error) if error is not None else None,
         deviations=tuple(f"{e.step}: {e.text}" for e in shown if e.event == "deviates"),
+        budget=_budget(ended),
         steps=tuple(_step(step, own, shown) for step in steps),
         calls=_calls(ended),
         events=shown,
     )
+
+
+def _budget(ended: Record | None) -> str | None:
+    if ended is None or "spent_seconds" not in ended.facts:
+        return None
+    spent, forecast = ended.facts["spent_seconds"], ended.facts.get("forecast_seconds")
+    over = ended.facts.get("over_budget")
+    return f"{spent} s of the RTO spent, {forecast} s forecast" + (f"; {over}" if over else "")
 
 
 def _step(name: str, records: Sequence[Record], events: Sequence[Event]) -> StepStory:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from recovery.cloud.tally import Calls
+from recovery.journalling import CONTROLS
 from recovery.reporting.journals import Comparison
 from recovery.reporting.story import Event, ProductStory, StepStory, Story, plain
 
@@ -55,6 +56,9 @@ def asked(story: Story) -> Iterator[tuple[str, str]]:
     yield "by", f"{known.get('operator', 'unknown')}, version {known.get('version', 'unknown')}"
     yield "accepted", ", ".join(story.accepted) or "nothing"
     yield "approved", ", ".join(story.approved) or "nothing"
+    for name in CONTROLS:
+        if name in known:
+            yield name.partition("_")[0], known[name]
     if story.began and story.last:
         yield "began", moment(story.began)
         yield "last", f"{moment(story.last)}, {story.seconds:.1f} s later"
@@ -101,6 +105,8 @@ def _product(product: ProductStory) -> Iterator[str]:
         yield from _labelled("error", product.error)
     for deviation in product.deviations:
         yield from _labelled("DEVIATES", deviation)
+    if product.budget:
+        yield from _labelled("budget", product.budget)
     if product.steps:
         yield "\n     from s    took s  step"
         end = max(step.began + step.seconds for step in product.steps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from recovery.cloud import balancers, hosts
 from recovery.engine import wait
 from recovery.engine.errors import StepFailedError
@@ -10,6 +12,9 @@ from recovery.engine.plan import Report, Seen
 from recovery.steps.case import Case
 
 PATIENCE_SECONDS = 600.0
+FORECAST = timedelta(seconds=30)
+"""Hosts boot while the database is promoted; what is left is two health checks in a row, ten
+seconds apart (infra/service.py), and the services' own start. AWS promises no figure."""
 
 
 def is_requested(case: Case) -> Seen:

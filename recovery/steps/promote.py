@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 from recovery import naming
 from recovery.cloud import databases
@@ -14,6 +15,9 @@ from recovery.engine.plan import Report, Seen
 from recovery.steps.case import Case
 from recovery.steps.reach import Unseen, ask, described
 
+FORECAST = timedelta(minutes=5)
+"""Amazon RDS User Guide, "Promoting a read replica": several minutes or longer, by the size of the
+database, and a reboot. Four minutes and one are taken."""
 _BUSY = "InvalidDBInstanceState"
 """RDS's code while another change of the instance is under way (its API reference)."""
 _SNAPSHOT_SECONDS = 600.0

@@ -6,13 +6,14 @@ Each method pair is one step's act and done. What survives a kill is in the worl
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from recovery import assignment, notify, verify
 from recovery.assignment import Assignment
 from recovery.engine import wait
 from recovery.engine.errors import OutsideError, RefusedError, StepFailedError
+from recovery.engine.gates import Go
 from recovery.engine.parallel import answers
 from recovery.engine.plan import Report, Seen
 from recovery.steps import check, fence, point, promote, proof
@@ -45,6 +46,7 @@ class Takeover:
     """What was found, once this execution has verified the service."""
     told: set[str] = field(default_factory=set[str])
     """What this execution told people of: no unanswered look at it may end the plan."""
+    approvals: list[Go] = field(default_factory=list[Go])
 
     def is_checked(self) -> Seen:
         """Say whether the checks passed, now or in the execution that goes on here."""
@@ -257,6 +259,7 @@ class Takeover:
                 "fencing": self.fencing.text if self.fencing else "not tried",
                 "one_writer": self.is_outwaited().text,
                 "accepted_split_brain": self.case.accepted.split_brain,
+                "approvals": [asdict(each) for each in self.approvals],
             },
         )
 

@@ -6,6 +6,8 @@ rest, also while its control plane in us-east-1 is dark.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from recovery import names, naming
 from recovery.cloud import metrics
 from recovery.engine import wait
@@ -15,6 +17,8 @@ from recovery.steps.case import Case
 
 BUDGET_SECONDS = 180.0
 """Standard resolution (60 s), Route 53's evaluation, and the record's TTL (60 s)."""
+FORECAST = timedelta(seconds=BUDGET_SECONDS)
+"""The whole of it: each of the three is as long as it says (Amazon Route 53 Developer Guide)."""
 
 
 def is_here(case: Case) -> Seen:
