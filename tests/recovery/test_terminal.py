@@ -176,8 +176,9 @@ def test_after_the_end_of_input_the_go_can_still_be_given_elsewhere(keyboard):
 # The command itself, as a process with a terminal.
 
 PROGRAM = """
-import fcntl, sys, termios
+import fcntl, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 import pytest
 from recovery import failover
 from recovery.engine import cli
