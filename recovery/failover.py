@@ -45,6 +45,11 @@ def plan(going: Takeover) -> tuple[Step, ...]:
             commits=True,
         ),
         Step(
+            name="open-database",
+            act=lambda _: promote.open_(case),
+            done=lambda: promote.is_open(case),
+        ),
+        Step(
             name="scale-out",
             act=lambda report: capacity.await_healthy(case, report),
             done=lambda: capacity.is_healthy(case),

@@ -7,16 +7,17 @@ import time
 from recovery import naming
 from recovery.cloud import databases
 from recovery.cloud.errors import ConflictError, DeniedError, RejectedError
-from recovery.database import postgres
+from recovery.database import gate, postgres
 from recovery.engine import wait
 from recovery.engine.errors import OutsideError, RefusedError, StepFailedError
 from recovery.engine.plan import Report, Seen
 from recovery.steps.case import Case
-from recovery.steps.reach import Unseen, ask, described
+from recovery.steps.reach import Unseen, ask, connection, described
 
 _BUSY = "InvalidDBInstanceState"
 """RDS's code while another change of the instance is under way (its API reference)."""
 _SNAPSHOT_SECONDS = 600.0
+_OPENING_SECONDS = 60.0
 
 
 def standby_is_writer(case: Case) -> Seen:
@@ -77,6 +78,33 @@ def _asked(case: Case, report: Report) -> bool | None:
     except DeniedError as error:
         raise RefusedError(str(error)) from error
     return True
+
+
+def is_open(case: Case) -> Seen:
+    """Say whether the database takes sessions: one that a switchover closed replicates as closed."""
+    name, database = case.deployment.database_name, described(case)
+    if case.product.engine != "postgres" or database is None:
+        return Seen(holds=True, text=f"{case.product.engine} is never closed")
+    found = ask(case, database, lambda session: gate.is_open(session, name), maintenance=True)
+    if isinstance(found, Unseen):
+        return Seen(holds=True, text=f"{name} could not be asked ({found.why})")
+    return Seen(
+        holds=found is not False, text=f"{name} is {'closed' if found is False else 'open'}"
+    )
+
+
+def open_(case: Case) -> None:
+    """Open the promoted database to sessions."""
+    name = case.deployment.database_name
+
+    def opened() -> bool | None:
+        if (database := described(case)) is None:
+            return None
+        with connection(case, database, maintenance=True) as session:
+            gate.open_(session, name)
+        return True
+
+    wait.until(opened, seconds=_OPENING_SECONDS)
 
 
 def is_snapshot_begun(case: Case, epoch: int) -> Seen:
