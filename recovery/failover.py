@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import argparse
 import time
-import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 
-from recovery import journalling, opening, summary
+from recovery import moving, opening
 from recovery.engine import cli
-from recovery.engine.errors import worst
-from recovery.engine.parallel import answers, at_once
 from recovery.engine.plan import Step
-from recovery.engine.progress import Progress
-from recovery.execution import execute, takeover_of
+from recovery.execution import Move
 from recovery.steps import capacity, check, promote, traffic
-from recovery.steps.case import Accepted, Case
+from recovery.steps.case import Accepted
 from recovery.steps.takeover import Takeover
 
 
@@ -46,7 +42,7 @@ def plan(going: Takeover) -> tuple[Step, ...]:
         ),
         Step(
             name="open-database",
-            act=lambda _: promote.open_(case),
+            act=lambda report: promote.open_if_reached(case, report),
             done=lambda: promote.is_open(case),
         ),
         Step(
@@ -74,11 +70,10 @@ def main() -> int:
     """Run the command line; return the exit code."""
     options = _options()
     began = time.monotonic()
-    execution = f"failover-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:4]}"
     cases = opening.cases(
         options.region,
         options.product,
-        execution=execution,
+        execution=moving.execution_id("failover"),
         resolver=options.resolver,
         accepted=Accepted(
             even_if_healthy=options.even_if_healthy,
@@ -87,33 +82,10 @@ def main() -> int:
             outage_began=options.outage_began,
         ),
     )
+    how = Move(plan=plan)
     if options.dry_run:
-        return _rehearse(cases, as_json=options.json)
-    opening.prepare(cases[0])
-    progress = Progress()
-    journal = journalling.opened("failover", cases)
-    outcomes = at_once([lambda case=case: execute(case, plan, journal, progress) for case in cases])
-    code = worst(outcome.exit_code for outcome in outcomes)
-    journalling.closed(journal, progress, code, time.monotonic() - began)
-    summary.show(cases, outcomes, journal, time.monotonic() - began, as_json=options.json)
-    return code
-
-
-def _rehearse(cases: tuple[Case, ...], *, as_json: bool) -> int:
-    """Print what each check says and what each step would find; change nothing."""
-
-    def look(case: Case) -> summary.Rehearsal:
-        going = takeover_of(case)
-        assessment = None if going.promoted else check.assess(case)
-        return summary.Rehearsal(
-            product=case.product.name,
-            assessment=assessment,
-            steps=tuple((step.name, answers([step.done])[0]) for step in plan(going)),
-        )
-
-    found = at_once([lambda case=case: look(case) for case in cases])
-    summary.show_rehearsals(found, as_json=as_json)
-    return worst(rehearsal.exit_code for rehearsal in found)
+        return moving.rehearse(cases, how, lambda of: check.assess(of.case), as_json=options.json)
+    return moving.move(cases, how, began, as_json=options.json)
 
 
 def _options() -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""The report at a failover's end: text for people, JSON for machines."""
+"""The report at the end of a move: text for people, JSON for machines."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ class Rehearsal:
     """What a dry run saw of one product."""
 
     product: str
+    verb: str
     assessment: Assessment | None
     steps: tuple[tuple[str, Seen | OutsideError], ...]
 
     @property
     def exit_code(self) -> int:
-        """Say how a failover would be received now."""
+        """Say how the command would be received now."""
         held_up = self.assessment and (self.assessment.refusal or self.assessment.waits)
         return REFUSED if held_up else RECOVERED
 
@@ -88,7 +89,7 @@ def show_rehearsals(found: Sequence[Rehearsal], *, as_json: bool) -> None:
             text = str(seen) if isinstance(seen, OutsideError) else seen.text
             print(f"  {_will(seen):<9} {name:<18} {text}")
         refused = each.assessment and (each.assessment.refusal or each.assessment.waits)
-        print(f"\n  a failover now would {f'be refused: {refused}' if refused else 'go ahead'}")
+        print(f"\n  a {each.verb} now would {f'be refused: {refused}' if refused else 'go ahead'}")
 
 
 def _will(seen: Seen | OutsideError) -> str:

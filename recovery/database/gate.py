@@ -63,7 +63,7 @@ def close(session: Connection, name: str, *, seconds: float) -> int:
     _allow(session, name, "false")
 
     def emptied() -> int | None:
-        session.rows(f"select pg_terminate_backend(pid) {_SESSIONS}", (name,))  # noqa: S608
+        session.rows(f"select pg_terminate_backend(pid) {_SESSIONS}", (name,))
         return None if sessions(session, name) else 0
 
     return 0 if wait.until(emptied, seconds=seconds) is not None else sessions(session, name)
@@ -77,12 +77,12 @@ def sessions(session: Connection, name: str) -> int:
     are counted first.
     """
     entering = session.row(_ENTERING, (name,))
-    inside = session.row(f"select count(*) {_SESSIONS}", (name,))  # noqa: S608
+    inside = session.row(f"select count(*) {_SESSIONS}", (name,))
     return sum(int(found[0]) for found in (entering, inside) if found)
 
 
 def end_of_log(session: Connection, name: str) -> str:
-    """Return, as an LSN, an end of the log that has all that was ever committed in a closed database.
+    """Return, as an LSN, how far a closed database's log is, with all that was ever committed.
 
     Closing it once more writes a commit of our own behind them and flushes them all, also those
     made with `synchronous_commit` off, which were acknowledged before they were on disk.

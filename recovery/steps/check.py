@@ -203,7 +203,8 @@ def _quota(case: Case, more: int, wanted: int) -> Finding:
     return Finding(check="capacity", verdict="ok", text=f"{wanted} hosts are within reach")
 
 
-def _credentials(case: Case) -> Finding:
+def credentials(case: Case) -> Finding:
+    """Read the secrets that the target needs; raise an OutsideError where one cannot be read."""
     for name in (case.deployment.secret, case.deployment.probe_secret):
         secrets.read_json(case.here, name)
     return Finding(check="secrets", verdict="ok", text=f"readable in {case.site.region}")

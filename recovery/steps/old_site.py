@@ -20,6 +20,7 @@ from recovery.steps.reach import connection
 from recovery.steps.takeover import Takeover
 
 T = TypeVar("T")
+VERB = "switchover"
 
 
 def region(case: Case) -> Region:
@@ -35,7 +36,12 @@ def is_needed(going: Takeover) -> bool:
     """
     if going.promoted:
         return False
-    return not (going.resumes and going.is_recorded().holds)
+    return not (going.resumes and is_planned(going) and going.is_recorded().holds)
+
+
+def is_planned(going: Takeover) -> bool:
+    """Say whether a switchover began this epoch, and not a failover."""
+    return going.begun.startswith(f"{VERB}-")
 
 
 def database(case: Case) -> Database | None:
@@ -44,7 +50,7 @@ def database(case: Case) -> Database | None:
 
 
 def ask(case: Case, question: Callable[[Connection], T]) -> T:
-    """Ask the peer's server, in its maintenance database; raise an OutsideError where it is away."""
+    """Ask the peer's server in its maintenance database; raise an OutsideError if it is away."""
     found = database(case)
     if found is None:
         raise DatabaseUnreachableError(case.peer_deployment.database, "there is no such instance")

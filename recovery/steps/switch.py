@@ -66,7 +66,7 @@ class Switch:
         return self._goes_on() or self.going.is_checked()
 
     def are_hosts_there(self) -> Seen:
-        """Say whether full scale is there, idle; once the site is assigned, it is more than that."""
+        """Say whether full scale is there and idle, as it is until the site is assigned."""
         if self.going.resumes:
             return Seen(holds=True, text=f"goes on with epoch {self.going.target.epoch}")
         return capacity.is_healthy(self.case)

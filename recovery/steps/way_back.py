@@ -17,7 +17,6 @@ from recovery.engine.errors import OutsideError, StepFailedError
 from recovery.engine.plan import Report, Seen
 from recovery.steps import check, old_site
 from recovery.steps.case import Case
-from recovery.steps.check_sites import VERB
 from recovery.steps.takeover import Takeover
 
 _SERVED_AGAIN_SECONDS = 60.0
@@ -112,6 +111,6 @@ class WayBack:
 def is_there(going: Takeover) -> bool:
     """Say whether a switchover began it, and nobody can have asked for the promotion yet."""
     try:
-        return going.begun.startswith(f"{VERB}-") and old_site.is_needed(going)
+        return old_site.is_planned(going) and old_site.is_needed(going)
     except OutsideError:
         return False

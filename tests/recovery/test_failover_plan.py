@@ -14,7 +14,7 @@ import pytest
 from recovery import failover, naming
 from recovery.engine.journal import Journal
 from recovery.engine.progress import Progress
-from recovery.execution import execute
+from recovery.execution import execute, takeover_of
 from recovery.verification import findings, recording
 from tests.recovery import simulated
 from tests.recovery.simulated import HERE, THERE, WITNESS, Cloud, Fault, Killed
@@ -288,7 +288,7 @@ def test_it_assigns_fences_and_records_before_it_commits(cloud, fail_over):
 
 
 def test_one_step_commits_and_everything_that_must_precede_it_does(cloud):
-    going = cloud.run(lambda: failover.takeover_of(cloud.case()))
+    going = cloud.run(lambda: takeover_of(cloud.case()))
     steps = failover.plan(going)
     names = [step.name for step in steps]
     assert [step.name for step in steps if step.commits] == ["promote-database"]
@@ -419,7 +419,7 @@ def test_a_bug_in_one_products_run_leaves_the_others_whole(monkeypatch, tmp_path
     report = json.loads(capsys.readouterr().out)
     whole, ended = report["products"]
     assert (whole["product"], whole["exit_code"]) == ("rlg-data", 0)
-    assert len(whole["steps"]) == 14
+    assert len(whole["steps"]) == 15
     assert ended["exit_code"] == 1
     assert ended["error"].startswith("a bug: KeyError")
     assert_recovered(cloud)

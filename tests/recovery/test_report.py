@@ -376,7 +376,7 @@ def test_a_failover_is_told_with_every_step_and_every_call_of_it(cloud, fail_ove
     counted, rest = Counter(), Counter()
     for product in found["products"]:
         assert (product["exit_code"], product["error"]) == (0, None)
-        assert len(product["steps"]) == 14
+        assert len(product["steps"]) == 15
         for step in product["steps"]:
             for each in step["calls"]:
                 failed = each["failed"]
