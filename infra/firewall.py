@@ -24,11 +24,17 @@ class FirewallArgs:
     service_ports: Sequence[int]
     database_port: int
     control_group_id: pulumi.Input[str]
+    peer_control: str
+    """The addresses of the peer's control host. Rules between regions name addresses: a group of
+    a peered network can be referenced within its own region only (VPC peering guide)."""
+    peer_databases: Sequence[str]
+    """The addresses of the peer's databases."""
 
 
 class Firewall(pulumi.ComponentResource):
-    """Customers reach the balancer, it the hosts, they and the control host the database.
+    """Customers reach the balancer, it the hosts, they and both control hosts the database.
 
+    The peer's control host reaches it too, as a planned move to the peer closes it from there.
     Hosts also reach AWS, over HTTPS. Nothing leaves the database.
     """
 
@@ -58,6 +64,16 @@ class Firewall(pulumi.ComponentResource):
         rules.leave(
             "control-database", args.control_group_id, args.database_port, to=self.database_id
         )
+        rules.enter(
+            "database-peer-control", self.database_id, args.database_port, cidr=args.peer_control
+        )
+        for at, addresses in enumerate(args.peer_databases):
+            rules.leave(
+                f"control-peer-database-{at}",
+                args.control_group_id,
+                args.database_port,
+                cidr=addresses,
+            )
         self.register_outputs({})
 
 

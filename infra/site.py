@@ -14,7 +14,7 @@ from infra.credentials import Credentials, CredentialsArgs
 from infra.database import Birth, Database, DatabaseArgs
 from infra.firewall import ControlFirewall, Firewall, FirewallArgs
 from infra.hosts import Hosts, HostsArgs
-from infra.network import Network, NetworkArgs
+from infra.network import CONTROL_LAYER, Network, NetworkArgs, control_subnet, subnets
 from infra.region import Region, connect
 from infra.service import Balancer, BalancerArgs
 from infra.storage import Bucket, BucketArgs, Key
@@ -55,7 +55,7 @@ def build(settings: Settings, placement: Placement) -> None:
             "role": placement.role,
             "vpc_id": network.vpc_id,
             "route_table_ids": network.route_table_ids,
-            "control_subnet_id": network.subnet_ids["private"][0],
+            "control_subnet_id": network.subnet_ids[CONTROL_LAYER][0],
             "control_group_id": ground.control.group_id,
             "key_arn": key.arn,
             "bucket": own.bucket,
@@ -109,7 +109,7 @@ def _sources(settings: Settings, placement: Placement) -> dict[str, pulumi.Outpu
 def _deploy(product: Product, ground: _Ground) -> dict[str, Any]:
     """Make one product at this site and return its facts."""
     settings, placement, region = ground.settings, ground.placement, ground.region
-    name = f"{product.name}-{placement.site}"
+    name, peer = f"{product.name}-{placement.site}", settings.peer_of(placement.site)
     firewall = Firewall(
         name,
         FirewallArgs(
@@ -118,6 +118,8 @@ def _deploy(product: Product, ground: _Ground) -> dict[str, Any]:
             service_ports=[service.port for service in product.services],
             database_port=product.database.port,
             control_group_id=ground.control.group_id,
+            peer_control=control_subnet(peer.cidr),
+            peer_databases=subnets(peer.cidr, len(peer.zones))["database"],
         ),
         region.options(),
     )

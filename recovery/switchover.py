@@ -125,8 +125,8 @@ def _options() -> argparse.Namespace:
         "Make the site in REGION the active one while both sites are well: a planned move.\n\n"
         "Checks both sites, starts the hosts, closes the old database, waits until the new one\n"
         "has all of it, promotes, shifts traffic, verifies and reports: no acknowledged write is\n"
-        "lost. What fails before the promotion is taken back. Afterwards the product is unprotected\n"
-        "until it has a new replica, as recovery.status says.",
+        "lost. What fails before the promotion is taken back. Afterwards the product is\n"
+        "unprotected until it has a new replica, as recovery.status says.",
         region_means="the region to move to, such as us-west-2",
     )
     made.add_argument(
