@@ -1,4 +1,4 @@
-"""What only the lab knows of a failover: the customers' view, the calls, AWS's own durations.
+"""What only the lab knows of a move: the customers' view, the calls, AWS's own durations.
 
 Recovery's own report says what an operator can know; this one is printed after it and never
 mixed with it.
@@ -92,10 +92,12 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """All that the lab has to say of one failover."""
+    """All that the lab has to say of one failover or switchover."""
 
     killed: str
+    """The region that was killed; empty in a planned move."""
     killed_at: float
+    """Unix time from which an outage counts."""
     recovery_began: float
     """Unix time at which the operator's command was started."""
     recovery_exit: int
@@ -103,6 +105,8 @@ class Story:
     speed: float
     views: tuple[View, ...]
     calls: tuple[StepCalls, ...]
+    protection: dict[str, str]
+    """Product → what recovery says of its standby after a planned move."""
 
     @property
     def succeeded(self) -> bool:
@@ -148,6 +152,8 @@ def calls_by_step(calls: Iterable[Call], dead: str) -> tuple[StepCalls, ...]:
 
 def touches(call: Call, dead: str) -> bool:
     """Whether a call goes to the dead region, or to a control plane that lives in it."""
+    if not dead:
+        return False
     lives_there = dead == "us-east-1" and call.service in GLOBAL_SERVICES
     return call.region == dead or (lives_there and call.region in {"", "aws-global"})
 

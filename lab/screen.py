@@ -29,7 +29,7 @@ def show(story: Story) -> None:
     )
     regions = sorted({region for step in story.calls for region in step.by_region})
     _table(
-        f"Calls to AWS by recovery's steps ({story.killed} is dead)",
+        f"Calls to AWS by recovery's steps ({story.killed or 'nothing'} is dead)",
         ("step", *regions, "to the dead", "answered"),
         [
             (
@@ -45,6 +45,8 @@ def show(story: Story) -> None:
         _show_durations(view, story.speed)
         for complaint in view.complaints:
             print(f"{view.experience.product}: {complaint}")
+    for product, said in story.protection.items():
+        print(f"{product}: {said}")
     verdict = "recovered, no unforeseen loss" if story.succeeded else "NOT recovered as promised"
     print(f"\n{verdict}; recovery ended with {story.recovery_exit}")
 

@@ -126,6 +126,7 @@ def test_a_story_with_complaints_did_not_succeed():
             "speed": 0.0,
             "views": (view([9.0, 14.0]),),
             "calls": (),
+            "protection": {},
         }
         return report.Story(**base | given)
 
@@ -145,6 +146,7 @@ def test_the_report_shows_every_figure_apart(capsys):
             speed=100.0,
             views=(view([9.0, 10.0, 14.0], waited=[wait(10.5, 2.4)]),),
             calls=report.calls_by_step([call()], "us-east-1"),
+            protection={},
         )
     )
     said = capsys.readouterr().out

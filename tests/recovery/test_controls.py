@@ -22,8 +22,8 @@ from tests.recovery import cases, simulated
 from tests.recovery.simulated import HERE, WITNESS, Call, Cloud, Fault, Killed
 
 SECONDS = 20
-STEPS = [step.name for step in outline(cases.case(), failover.plan)]
-SKIPPABLE = [step.name for step in outline(cases.case(), failover.plan) if step.may_be_skipped]
+STEPS = [step.name for step in outline(cases.case(), failover.PROCEDURE)]
+SKIPPABLE = [step.name for step in outline(cases.case(), failover.PROCEDURE) if step.may_be_skipped]
 NAME = "Ada Lovelace"
 
 
@@ -68,7 +68,7 @@ class Run:
                 self.outcome = cloud.run(
                     lambda: execute(
                         case,
-                        failover.plan,
+                        failover.PROCEDURE,
                         self.journal,
                         progress,
                         controls=controls,
@@ -556,7 +556,7 @@ def test_spent_counts_from_the_outage_once_that_is_known(cloud, start):
     # Fits from the command's start, and not from the outage's, which was 30 s before.
     case = with_rto(cloud.case(), 0)
     needed = sum(
-        step.forecast.total_seconds() for step in outline(case, failover.plan) if step.forecast
+        step.forecast.total_seconds() for step in outline(case, failover.PROCEDURE) if step.forecast
     )
     run = start(with_rto(case, needed + 25))
     assert run.end().exit_code == 0
