@@ -63,10 +63,10 @@ def approve(cloud, case, step):
 
 
 def test_what_proves_safety_may_not_be_left_out():
-    assert SKIPPABLE == [
+    assert [
         *("request-capacity", "await-hosts", "tell-people", "scale-out", "verify-service"),
         *("snapshot-database", "tell-people-again", "scale-in-peer"),
-    ]
+    ] == SKIPPABLE
 
 
 @pytest.mark.parametrize("step", [step for step in STEPS if step not in SKIPPABLE])
