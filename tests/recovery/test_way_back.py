@@ -160,6 +160,15 @@ def test_the_database_is_opened_only_after_its_site_is_assigned(cloud, switch_ov
 BACK = {"assign-back", "reopen-database", "see-service"}
 
 
+@pytest.mark.parametrize("step", ["assign-site", "assign-back"])
+def test_the_tables_that_a_failover_reads_take_it_before_the_old_sites(cloud, switch_over, step):
+    cloud.refusals["databases.promote"] = simulated.rejected("InvalidParameterCombination")
+    switch_over()
+    written = [call for call in cloud.calls if (call.step, call.subject) == (step, ASSIGNMENT)]
+    order = [call.region for call in written if call.function == "tables.put"]
+    assert order == [HERE, WITNESS, THERE]
+
+
 # What a killed way back left is ended first.
 
 
