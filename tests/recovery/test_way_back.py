@@ -22,6 +22,18 @@ POINT = naming.recovery_point_key("rlg-data", 2)
 REGIONS = (HERE, WITNESS, THERE)
 
 
+class Silent:
+    """A report that nobody reads."""
+
+    def say(self, text):
+        del text
+
+    deviate = say
+
+
+SILENT = Silent()
+
+
 @pytest.fixture
 def cloud(monkeypatch):
     return Pair().install(monkeypatch)
@@ -94,7 +106,7 @@ def assign(cloud, regions, **fields):
 def test_a_newer_epoch_of_somebody_else_is_not_overwritten(cloud, going):
     assign(cloud, [WITNESS], site="dr", epoch=4)
     with pytest.raises(RefusedError, match="already has an epoch of 3 or more in us-east-2"):
-        WayBack(going=going).hand_back(None)
+        WayBack(going=going).hand_back(SILENT)
     assert cloud.tables[WITNESS][ASSIGNMENT]["site"] == "dr"
 
 
@@ -127,7 +139,7 @@ def test_an_old_site_that_does_not_serve_again_is_said(cloud, going, monkeypatch
     monkeypatch.setattr(way_back, "_SERVED_AGAIN_SECONDS", 0.02)
     cloud.closed.add(OLD)
     with pytest.raises(StepFailedError, match=r"api: HTTP 503 after 0 s"):
-        WayBack(going=going).await_service(None)
+        WayBack(going=going).await_service(SILENT)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +192,7 @@ def test_tables_that_lack_the_way_back_are_brought_up_to_date(cloud, going):
         False,
         "epoch 3 has not reached us-east-1, us-east-2",
     )
-    WayBack(going=going).make_whole(None)
+    WayBack(going=going).make_whole(SILENT)
     assert {cloud.tables[region][ASSIGNMENT]["epoch"] for region in REGIONS} == {3}
 
 
@@ -188,7 +200,7 @@ def test_a_database_that_was_left_closed_at_the_active_site_is_opened(cloud, goi
     cloud.closed |= {OLD}
     seen = WayBack(going=going).is_whole()
     assert (seen.holds, seen.text) == (False, "primary is active and its database is closed")
-    WayBack(going=going).make_whole(None)
+    WayBack(going=going).make_whole(SILENT)
     assert OLD not in cloud.closed
 
 
@@ -196,5 +208,5 @@ def test_a_database_is_never_opened_at_a_site_that_is_not_assigned(cloud, going)
     cloud.closed |= {OLD}
     assign(cloud, REGIONS, site="dr", epoch=2)
     assert WayBack(going=going).is_whole().holds
-    WayBack(going=going).make_whole(None)
+    WayBack(going=going).make_whole(SILENT)
     assert OLD in cloud.closed

@@ -9,6 +9,7 @@ from recovery.database.heartbeat import Heartbeat
 from recovery.steps import loss
 from recovery.steps.reach import Unseen
 from tests.recovery.cases import case
+from tests.recovery.steps.test_protection import REPLICA
 
 BEAT = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
 COMMIT = BEAT + timedelta(seconds=3)
@@ -36,7 +37,7 @@ def last_beat(monkeypatch):
         monkeypatch.setattr(loss, "ask", answer)
         monkeypatch.setattr(heartbeat, "read", read)
         monkeypatch.setattr(gate, "last_commit_behind", behind)
-        return loss._last_beat(case(), None), asked
+        return loss._last_beat(case(), REPLICA), asked
 
     return ask
 
