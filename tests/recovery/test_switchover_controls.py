@@ -170,6 +170,22 @@ def test_what_goes_on_with_a_killed_one_counts_from_when_that_one_cut_customers_
         assert datetime.fromisoformat(point["outage_began"]) == then
 
 
+def test_tables_that_lack_the_assignment_take_it_with_the_time_already_spent(cloud, switch_over):
+    last = next(
+        call
+        for call in recorded_writes()
+        if (call.step, call.subject, call.region) == ("assign-site", ASSIGNMENT, THERE)
+    )
+    cloud.fault = Fault(last, "kill-before")
+    with pytest.raises(Killed):
+        switch_over()
+    began_earlier(cloud, 500)
+    outcome, records = switch_over()
+    assert outcome.exit_code == 0
+    assert ("assign-site", "acting") in [(each.step, each.event) for each in records]
+    assert 500 <= outcome.spending.spent_seconds < 530
+
+
 def test_what_is_taken_back_spends_until_the_old_site_serves_again(cloud, switch_over):
     cloud.refusals["databases.promote"] = simulated.rejected("InvalidParameterCombination")
     outcome, records = switch_over()
