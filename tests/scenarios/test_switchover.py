@@ -97,7 +97,7 @@ def test_afterwards_the_old_side_refuses_writes_and_status_says_unprotected(scen
 def test_a_move_whose_old_region_dies_in_the_gap_is_ended_by_a_failover(scene):
     await_writes(scene, OTHER, "primary")
     first = stopped_before(scene, OTHER, "catch-up")
-    assert scene.lab.run("kill", ACTIVE, "--api", "refuse").returncode == 0
+    assert scene.lab.run("kill", ACTIVE).returncode == 0
     first.kill()
     finished(first)
     done = scene.failover("--product", OTHER, "--json")
