@@ -24,11 +24,15 @@ class FirewallArgs:
     service_ports: Sequence[int]
     database_port: int
     control_group_id: pulumi.Input[str]
+    peer_control: str
+    """The addresses of the peer's control host. Rules between regions name addresses: a group of
+    a peered network can be referenced within its own region only (VPC peering guide)."""
 
 
 class Firewall(pulumi.ComponentResource):
-    """Customers reach the balancer, it the hosts, they and the control host the database.
+    """Customers reach the balancer, it the hosts, they and both control hosts the database.
 
+    The peer's control host reaches it too, as a planned move to the peer closes it from there.
     Hosts also reach AWS, over HTTPS. Nothing leaves the database.
     """
 
@@ -58,26 +62,47 @@ class Firewall(pulumi.ComponentResource):
         rules.leave(
             "control-database", args.control_group_id, args.database_port, to=self.database_id
         )
+        rules.enter(
+            "database-peer-control", self.database_id, args.database_port, cidr=args.peer_control
+        )
         self.register_outputs({})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlFirewallArgs:
+    """Where the control host is, and what it reaches beyond the databases of its own site."""
+
+    vpc_id: pulumi.Input[str]
+    https_port: int
+    database_ports: frozenset[int]
+    """Of all products: two that share a port share a rule, as AWS takes none twice."""
+    peer_databases: Sequence[str]
+    """The addresses of the peer's databases."""
+
+
 class ControlFirewall(pulumi.ComponentResource):
-    """The control host reaches AWS and the products' public names; nobody reaches it but SSM."""
+    """The control host reaches AWS, the products' public names and the peer's databases.
+
+    Nobody reaches it but SSM.
+    """
 
     group_id: pulumi.Output[str]
 
     def __init__(
         self,
         name: str,
-        vpc_id: pulumi.Input[str],
-        https_port: int,
+        args: ControlFirewallArgs,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("standby:infra:ControlFirewall", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
-        self.group_id = group(name, "Control host", vpc_id, own)
-        for port in sorted({HTTPS, https_port}):
-            _Rules(name, own).leave(f"https-{port}", self.group_id, port, cidr=ANYWHERE)
+        rules = _Rules(name, own)
+        self.group_id = group(name, "Control host", args.vpc_id, own)
+        for port in sorted({HTTPS, args.https_port}):
+            rules.leave(f"https-{port}", self.group_id, port, cidr=ANYWHERE)
+        for port in sorted(args.database_ports):
+            for at, addresses in enumerate(args.peer_databases):
+                rules.leave(f"peer-{port}-{at}", self.group_id, port, cidr=addresses)
         self.register_outputs({"group_id": self.group_id})
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LAYERS = ("public", "private", "database")
+CONTROL_LAYER = "private"
 _SUBNET_BITS = 4
 
 
@@ -23,6 +24,11 @@ def subnets(cidr: ipaddress.IPv4Network, zones: int) -> dict[str, tuple[str, ...
     """
     parts = [str(part) for part in cidr.subnets(prefixlen_diff=_SUBNET_BITS)]
     return {layer: tuple(parts[4 * at : 4 * at + zones]) for at, layer in enumerate(LAYERS)}
+
+
+def control_subnet(cidr: ipaddress.IPv4Network) -> str:
+    """Return the subnet in which a site's control host is."""
+    return subnets(cidr, 1)[CONTROL_LAYER][0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from infra import facts
 from infra.alarms import Alerts, AlertsArgs, DatabaseAlarms, DatabaseAlarmsArgs
 from infra.credentials import Credentials, CredentialsArgs
 from infra.database import Birth, Database, DatabaseArgs
-from infra.firewall import ControlFirewall, Firewall, FirewallArgs
+from infra.firewall import ControlFirewall, ControlFirewallArgs, Firewall, FirewallArgs
 from infra.hosts import Hosts, HostsArgs
-from infra.network import Network, NetworkArgs
+from infra.network import CONTROL_LAYER, Network, NetworkArgs, control_subnet, subnets
 from infra.region import Region, connect
 from infra.service import Balancer, BalancerArgs
 from infra.storage import Bucket, BucketArgs, Key
@@ -34,6 +34,13 @@ def build(settings: Settings, placement: Placement) -> None:
     key = Key(f"{settings.organisation}-standby-{site.name}", settings.account, region.options())
     bucket = naming.site_bucket(settings.organisation, settings.account, site.region)
     own = Bucket(bucket, BucketArgs(bucket=bucket, key_arn=key.arn), region.options())
+    peer = settings.peer_of(placement.site)
+    control = ControlFirewallArgs(
+        vpc_id=network.vpc_id,
+        https_port=settings.https_port,
+        database_ports=frozenset(product.database.port for product in settings.products),
+        peer_databases=subnets(peer.cidr, len(peer.zones))["database"],
+    )
     ground = _Ground(
         settings=settings,
         placement=placement,
@@ -41,9 +48,7 @@ def build(settings: Settings, placement: Placement) -> None:
         network=network,
         key=key,
         topic_arn=_alerts(name, settings, key, region).topic_arn,
-        control=ControlFirewall(
-            f"{name}-control", network.vpc_id, settings.https_port, region.options()
-        ),
+        control=ControlFirewall(f"{name}-control", control, region.options()),
         zone_id=aws.route53.get_zone_output(
             name=settings.zone, opts=region.invoke_options()
         ).zone_id,
@@ -55,7 +60,7 @@ def build(settings: Settings, placement: Placement) -> None:
             "role": placement.role,
             "vpc_id": network.vpc_id,
             "route_table_ids": network.route_table_ids,
-            "control_subnet_id": network.subnet_ids["private"][0],
+            "control_subnet_id": network.subnet_ids[CONTROL_LAYER][0],
             "control_group_id": ground.control.group_id,
             "key_arn": key.arn,
             "bucket": own.bucket,
@@ -109,7 +114,7 @@ def _sources(settings: Settings, placement: Placement) -> dict[str, pulumi.Outpu
 def _deploy(product: Product, ground: _Ground) -> dict[str, Any]:
     """Make one product at this site and return its facts."""
     settings, placement, region = ground.settings, ground.placement, ground.region
-    name = f"{product.name}-{placement.site}"
+    name, peer = f"{product.name}-{placement.site}", settings.peer_of(placement.site)
     firewall = Firewall(
         name,
         FirewallArgs(
@@ -118,6 +123,7 @@ def _deploy(product: Product, ground: _Ground) -> dict[str, Any]:
             service_ports=[service.port for service in product.services],
             database_port=product.database.port,
             control_group_id=ground.control.group_id,
+            peer_control=control_subnet(peer.cidr),
         ),
         region.options(),
     )

@@ -20,7 +20,7 @@ exit codes:
   1  failed; the message says what, and logs are kept in .lab/logs
   2  wrong usage
   3  refused: a lab runs already, or none does
-failover: recovery's own code, or 1 where customers contradict it.
+failover, switchover: recovery's own code, or 1 where customers contradict it.
 """
 _REFUSED = 3
 _INTERRUPTED = 130
@@ -58,7 +58,7 @@ def _up(given: argparse.Namespace) -> int:
     return 0
 
 
-def _failover(given: argparse.Namespace) -> int:
+def _rehearse(given: argparse.Namespace) -> int:
     from lab import rehearsal, report, screen  # noqa: PLC0415  # boto3, which no other command needs
 
     wanted = launch.Wanted(
@@ -181,10 +181,17 @@ def _parser() -> argparse.ArgumentParser:
     story = commands.add_parser(
         "failover", help="start a lab, lose a region under load, recover, report, end the lab"
     )
-    story.set_defaults(run=_failover)
-    story.add_argument("--customers", type=at_least_one, default=3, metavar="N", help="per product")
-    story.add_argument("--json", action="store_true", help="print the lab's report as JSON")
-    for command in (up, story):
+    story.set_defaults(run=_rehearse)
+    move = commands.add_parser(
+        "switchover", help="start a lab, move the products under load, report, end the lab"
+    )
+    move.set_defaults(run=_rehearse, api=None)
+    for command in (story, move):
+        command.add_argument(
+            "--customers", type=at_least_one, default=3, metavar="N", help="per product"
+        )
+        command.add_argument("--json", action="store_true", help="print the lab's report as JSON")
+    for command in (up, story, move):
         command.add_argument(
             "--load",
             action="append",

@@ -1,4 +1,4 @@
-"""The whole story of a lost region: `python -m lab failover`."""
+"""Whole stories: a lost region, `python -m lab failover`; a planned move, `… switchover`."""
 
 from __future__ import annotations
 
@@ -42,10 +42,11 @@ class BrokenOffError(Exception):
 
 
 def rehearse(
-    wanted: Wanted, api: outage.Api, said: Callable[[str], None], *, quiet: bool
+    wanted: Wanted, api: outage.Api | None, said: Callable[[str], None], *, quiet: bool
 ) -> report.Story:
     """Start a lab, kill its active region, recover as an operator would, and return the story.
 
+    `api`: how the dead region's API fails. None: nothing is killed, the products are moved.
     The lab ends with it, whatever happens. `quiet` keeps recovery's own report off the terminal.
     Raise BrokenOffError when the lab or its customers end before the story does.
     """
@@ -58,28 +59,37 @@ def rehearse(
         launch.stop(lab)
 
 
-def _tell(lab: State, api: outage.Api, said: Callable[[str], None], *, quiet: bool) -> report.Story:
+def _tell(
+    lab: State, api: outage.Api | None, said: Callable[[str], None], *, quiet: bool
+) -> report.Story:
     os.environ.update(environment.environment(lab.folder, "SELF"))
     found = published_topology()
-    dead, target = found.sites[ACTIVE], found.peer_of(ACTIVE)
+    left, target = found.sites[ACTIVE], found.peer_of(ACTIVE)
     _await_writes(lab)
-    said(f"customers write; now everything in {dead.region} is killed")
-    killed_at = outage.kill(dead.region, api)
+    if api is None:
+        said(f"customers write; now the products are moved to {target.region}")
+        killed_at, verb = time.time(), "switchover"
+    else:
+        said(f"customers write; now everything in {left.region} is killed")
+        killed_at, verb = outage.kill(left.region, api), "failover"
     began_at, began = time.time(), time.monotonic()
-    status = recover(lab.folder, target.region, quiet=quiet)
+    status = operate(lab.folder, verb, target.region, quiet=quiet)
     seconds = time.monotonic() - began
     if status in {RECOVERED, DEVIATED}:
-        _await_return(lab, killed_at)
+        _await_return(lab, killed_at if api else time.time())
+    calls = report.calls_by_step(report.operator_calls(), left.region if api else "")
+    protection = {} if api else _protection(lab.folder, target.region)
     seen = _finish(lab)
     return report.Story(
-        killed=dead.region,
+        killed=left.region if api else "",
         killed_at=killed_at,
         recovery_began=began_at,
         recovery_exit=status,
         recovery_seconds=seconds,
         speed=lab.speed,
-        views=_views(seen, target, killed_at, lab.speed),
-        calls=report.calls_by_step(report.operator_calls(), dead.region),
+        views=_views(seen, target, killed_at, lab.speed, left=None if api else left.name),
+        calls=calls,
+        protection=protection,
     )
 
 
@@ -91,27 +101,43 @@ def _why_ended(lab: State) -> str:
         return "" if launch.is_up(lab) else "the lab's supervisor was killed"
 
 
-def recover(run_dir: Path, region: str, *, quiet: bool) -> int:
-    """Run failover to `region` as an operator would, knowing only what `lab env` tells.
+def operate(run_dir: Path, verb: str, region: str, *, quiet: bool) -> int:
+    """Run one of recovery's verbs as an operator would, knowing only what `lab env` tells.
 
     The operator's home, and in it the journal, outlives the lab.
     """
-    folder = run_dir / "operator"
+    folder, home = run_dir / "operator", state.OPERATOR_FOLDER.resolve()
     folder.mkdir(exist_ok=True)
-    home = state.OPERATOR_FOLDER.resolve()
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
-    known = environment.environment(run_dir, "OPERATOR") | {"HOME": str(home)}
-    known |= {name: os.environ[name] for name in ("PATH", "TERM", "LANG") if name in os.environ}
     return subprocess.run(
-        [sys.executable, "-m", "recovery.failover", "--region", region],
+        [sys.executable, "-m", f"recovery.{verb}", "--region", region],
         cwd=folder,
-        env=known,
+        env=_known(run_dir),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL if quiet else None,
         start_new_session=True,
         check=False,
     ).returncode
+
+
+def _known(run_dir: Path) -> dict[str, str]:
+    home = str(state.OPERATOR_FOLDER.resolve())
+    told = {name: os.environ[name] for name in ("PATH", "TERM", "LANG") if name in os.environ}
+    return environment.environment(run_dir, "OPERATOR") | {"HOME": home} | told
+
+
+def _protection(run_dir: Path, region: str) -> dict[str, str]:
+    """Return what `recovery.status` says of each product's protection."""
+    said = subprocess.run(
+        [sys.executable, "-m", "recovery.status", "--region", region, "--json"],
+        cwd=run_dir / "operator",
+        env=_known(run_dir),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        check=False,
+    ).stdout
+    return {each["product"]: each["protection"] for each in json.loads(said)}
 
 
 def _await_writes(lab: State) -> None:
@@ -165,6 +191,8 @@ def _views(
     target: Site,
     killed_at: float,
     speed: float,
+    *,
+    left: str | None,
 ) -> tuple[report.View, ...]:
     waited = report.waits()
     views: list[report.View] = []
@@ -178,6 +206,9 @@ def _views(
                 speed=speed,
                 last_heartbeat=_moment(known.get("last_heartbeat")),
                 predicted_loss=known.get("predicted_loss_seconds"),
+                move=report.Move(left=left, closed_at=_moment(known.get("recorded_at")))
+                if left
+                else None,
             )
         )
     return tuple(views)

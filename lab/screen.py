@@ -13,23 +13,17 @@ if TYPE_CHECKING:
 
 def show(story: Story) -> None:
     """Print the story for people."""
+    heads = (
+        ("outage", "back after", "lost", "predicted") if story.killed else ("longest gap", "lost")
+    )
     _table(
         "What customers saw (the lab's own ledger)",
-        (
-            "product",
-            "acknowledged",
-            "outage",
-            "back after",
-            "lost",
-            "predicted",
-            "twice",
-            "misread",
-        ),
-        [_view_row(view) for view in story.views],
+        ("product", "acknowledged", *heads, "twice", "misread"),
+        [_view_row(view, planned=not story.killed) for view in story.views],
     )
     regions = sorted({region for step in story.calls for region in step.by_region})
     _table(
-        f"Calls to AWS by recovery's steps ({story.killed} is dead)",
+        f"Calls to AWS by recovery's steps ({story.killed or 'nothing'} is dead)",
         ("step", *regions, "to the dead", "answered"),
         [
             (
@@ -45,19 +39,23 @@ def show(story: Story) -> None:
         _show_durations(view, story.speed)
         for complaint in view.complaints:
             print(f"{view.experience.product}: {complaint}")
-    verdict = "recovered, no unforeseen loss" if story.succeeded else "NOT recovered as promised"
+    for product, said in story.protection.items():
+        print(f"{product}: {said}")
+    well = "recovered, no unforeseen loss" if story.killed else "moved, no acknowledged write lost"
+    verdict = well if story.succeeded else "NOT recovered as promised"
     print(f"\n{verdict}; recovery ended with {story.recovery_exit}")
 
 
-def _view_row(view: View) -> tuple[str, ...]:
+def _view_row(view: View, *, planned: bool) -> tuple[str, ...]:
     seen = view.experience
+    lost = str(len(seen.lost)) if seen.compared else "unknown"
+    gap = "< 0.5 s" if planned and view.outage is None else _seconds(view.outage)
+    rest = (_seconds(view.back_after), lost, f"≤ {_seconds(view.predicted_loss)}")
     return (
         seen.product,
         str(seen.acknowledged),
-        _seconds(view.outage),
-        _seconds(view.back_after),
-        str(len(seen.lost)) if seen.compared else "unknown",
-        f"≤ {_seconds(view.predicted_loss)}",
+        gap,
+        *((lost,) if planned else rest),
         str(len(seen.duplicated)) if seen.compared else "unknown",
         str(seen.misread),
     )

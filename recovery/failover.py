@@ -7,20 +7,15 @@ region, and can be killed at any point: the same command run again goes on from 
 from __future__ import annotations
 
 import argparse
-import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from recovery import journalling, opening, summary
+from recovery import moving, opening
 from recovery.engine import cli
-from recovery.engine.errors import worst
-from recovery.engine.gates import Controls
-from recovery.engine.parallel import answers, at_once
 from recovery.engine.plan import Step, checked
 from recovery.engine.progress import Progress
-from recovery.engine.terminal import Terminal
-from recovery.execution import execute, outline, takeover_of
+from recovery.execution import Procedure, blank_takeover, outage_objective, outline, takeover_of
 from recovery.steps import capacity, check, promote, traffic
-from recovery.steps.case import Accepted, Case
+from recovery.steps.case import Accepted
 from recovery.steps.takeover import Takeover
 
 
@@ -58,6 +53,11 @@ def plan(going: Takeover) -> tuple[Step, ...]:
             forecast=promote.FORECAST,
         ),
         Step(
+            name="open-database",
+            act=lambda report: promote.open_if_reached(case, report),
+            done=lambda: promote.is_open(case),
+        ),
+        Step(
             name="scale-out",
             act=lambda report: capacity.await_healthy(case, report),
             done=lambda: capacity.is_healthy(case),
@@ -93,15 +93,19 @@ def plan(going: Takeover) -> tuple[Step, ...]:
     )
 
 
+PROCEDURE = Procedure(
+    begin=takeover_of, blank=blank_takeover, plan=plan, objective=outage_objective
+)
+
+
 def main() -> int:
     """Run the command line; return the exit code."""
     options = _options()
     progress, controls = Progress(), options.controls
-    execution = f"failover-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:4]}"
     cases = opening.cases(
         options.region,
         options.product,
-        execution=execution,
+        execution=moving.execution_id("failover"),
         resolver=options.resolver,
         accepted=Accepted(
             even_if_healthy=options.even_if_healthy,
@@ -110,42 +114,12 @@ def main() -> int:
             outage_began=options.outage_began,
         ),
     )
-    checked(outline(cases[0], plan), controls)
+    checked(outline(cases[0], PROCEDURE), controls)
     if options.dry_run:
-        return _rehearse(cases, controls, as_json=options.json)
-    opening.prepare(cases[0])
-    terminal = Terminal.of_standard_input()
-    journal = journalling.opened("failover", cases, controls)
-    outcomes = at_once(
-        [
-            lambda case=case: execute(
-                case, plan, journal, progress, controls=controls, terminal=terminal
-            )
-            for case in cases
-        ]
-    )
-    code = worst(outcome.exit_code for outcome in outcomes)
-    journalling.closed(journal, progress, code, progress.seconds)
-    summary.show(cases, outcomes, journal, progress.seconds, as_json=options.json)
-    return code
-
-
-def _rehearse(cases: tuple[Case, ...], controls: Controls, *, as_json: bool) -> int:
-    """Print what each check says and what each step would find; change nothing."""
-
-    def look(case: Case) -> summary.Rehearsal:
-        going = takeover_of(case)
-        assessment = None if going.promoted else check.assess(case)
-        return summary.Rehearsal(
-            product=case.product.name,
-            assessment=assessment,
-            steps=tuple((step.name, answers([step.done])[0]) for step in plan(going)),
-            controls=controls,
+        return moving.rehearse(
+            cases, PROCEDURE, lambda of: check.assess(of.case), controls, as_json=options.json
         )
-
-    found = at_once([lambda case=case: look(case) for case in cases])
-    summary.show_rehearsals(found, as_json=as_json)
-    return worst(rehearsal.exit_code for rehearsal in found)
+    return moving.move(cases, PROCEDURE, progress, controls, as_json=options.json)
 
 
 def _options() -> argparse.Namespace:

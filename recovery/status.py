@@ -14,7 +14,8 @@ from recovery import opening
 from recovery.engine import cli
 from recovery.engine.errors import RECOVERED, REFUSED, worst
 from recovery.engine.parallel import at_once
-from recovery.steps import check
+from recovery.engine.plan import Seen
+from recovery.steps import check, protection
 from recovery.steps.case import Case
 from recovery.steps.check import Assessment
 
@@ -25,6 +26,8 @@ class Standing:
 
     case: Case
     assessment: Assessment
+    protection: Seen
+    """Whether the active database has a standby."""
 
     @property
     def is_active_here(self) -> bool:
@@ -50,7 +53,9 @@ def look(case: Case) -> Standing:
     assumed, and the line about the outage says whether it would be needed.
     """
     meant = replace(case, accepted=replace(case.accepted, even_if_healthy=True))
-    return Standing(case=case, assessment=check.assess(meant))
+    assessment = check.assess(meant)
+    protected = protection.protection(case, assessment.standing)
+    return Standing(case=case, assessment=assessment, protection=protected)
 
 
 def main() -> int:
@@ -85,6 +90,8 @@ def _facts(standing: Standing) -> dict[str, object]:
         "predicted_loss_seconds": assessment.loss and assessment.loss.seconds,
         "rpo_seconds": case.product.rpo_seconds,
         "failover_refused_because": standing.refusal,
+        "protection": standing.protection.text,
+        "protected": standing.protection.holds,
         "findings": [asdict(finding) for finding in assessment.findings],
     }
 
@@ -105,6 +112,8 @@ def _print(found: Sequence[Standing]) -> None:
         for finding in standing.assessment.findings:
             text = f"  {finding.verdict:<9} {finding.check:<11} {finding.text}"
             console.print(text, highlight=False, markup=False, soft_wrap=True)
+        text = f"  {'':<9} {'protection':<11} {standing.protection.text}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _row(standing: Standing) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The report at a failover's end: text for people, JSON for machines."""
+"""The report at the end of a move: text for people, JSON for machines."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ class Rehearsal:
     """What a dry run saw of one product."""
 
     product: str
+    verb: str
     assessment: Assessment | None
     steps: tuple[tuple[str, Seen | OutsideError], ...]
     controls: Controls = NO_CONTROLS
 
     @property
     def exit_code(self) -> int:
-        """Say how a failover would be received now."""
+        """Say how the command would be received now."""
         held_up = self.assessment and (self.assessment.refusal or self.assessment.waits)
         return REFUSED if held_up else RECOVERED
 
@@ -92,7 +93,7 @@ def show_rehearsals(found: Sequence[Rehearsal], *, as_json: bool) -> None:
             asked = each.controls.told(name)
             print(f"  {_will(seen):<9} {name:<18} {text}{f'; {asked}' if asked else ''}")
         refused = each.assessment and (each.assessment.refusal or each.assessment.waits)
-        print(f"\n  a failover now would {f'be refused: {refused}' if refused else 'go ahead'}")
+        print(f"\n  a {each.verb} now would {f'be refused: {refused}' if refused else 'go ahead'}")
 
 
 def _will(seen: Seen | OutsideError) -> str:

@@ -45,10 +45,18 @@ class Answer:
 
 
 def get(
-    domain: str, port: int, path: str, *, resolver: str | None = None, seconds: float = 5.0
+    domain: str,
+    port: int,
+    path: str,
+    *,
+    resolver: str | None = None,
+    addresses: tuple[str, ...] = (),
+    seconds: float = 5.0,
 ) -> Answer:
     """Ask for a path of the product's public name; raise an OutsideError when nothing answers."""
-    return request("GET", domain, port, path, resolver=resolver, seconds=seconds)
+    return request(
+        "GET", domain, port, path, resolver=resolver, addresses=addresses, seconds=seconds
+    )
 
 
 def request(

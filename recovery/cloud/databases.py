@@ -47,6 +47,14 @@ def describe(region: Region, database: str) -> Database | None:
     return _parse(answer["DBInstances"][0])
 
 
+@uses("rds:DescribeDBInstances")
+def replicas(region: Region, source: str) -> tuple[Database, ...]:
+    """Return the instances of the region that replicate `source`, an identifier or an ARN's end."""
+    pages = region.client("rds").get_paginator("describe_db_instances").paginate()
+    found = (_parse(instance) for page in pages for instance in page["DBInstances"])
+    return tuple(each for each in found if each.source and each.source.rpartition(":")[2] == source)
+
+
 @uses("rds:PromoteReadReplica")
 def promote(region: Region, database: str, retention_days: int) -> None:
     """Ask RDS to make the replica a writer with that backup retention; it takes minutes.

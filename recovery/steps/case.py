@@ -45,6 +45,11 @@ class Case:
     accepted: Accepted
 
     @property
+    def verb(self) -> str:
+        """What the operator runs, such as `failover`: the execution's id begins with it."""
+        return self.execution.partition("-")[0]
+
+    @property
     def deployment(self) -> Deployment:
         """The product as deployed at the target."""
         return self.product.deployments[self.site.name]

@@ -74,8 +74,8 @@ def assess(case: Case) -> Assessment:
         asked_database = asking.ask(lambda: described(case))
         asked_tables = asking.ask(lambda: _tables(case))
         others = {
-            "capacity": asking.ask(lambda: _capacity(case)),
-            "secrets": asking.ask(lambda: _credentials(case)),
+            "capacity": asking.ask(lambda: capacity(case)),
+            "secrets": asking.ask(lambda: credentials(case)),
         }
         now_active, unhealthy = asked_standing.result(), asked_health.result()
         assigned = _assigned(case, now_active)
@@ -101,9 +101,10 @@ class CannotTellError(OutsideError):
     """Whether customers are served cannot be seen from here: the fault may be this machine's."""
 
 
-def first_unhealthy(case: Case) -> str | None:
+def first_unhealthy(case: Case, at: tuple[str, ...] = ()) -> str | None:
     """Return None if every service answers its customers, else the first that does not.
 
+    `at`: a balancer's addresses, in place of those that the product's name leads to.
     Raise CannotTellError where this machine's own resolver or authority may be at fault.
     """
     for service in case.product.services:
@@ -113,6 +114,7 @@ def first_unhealthy(case: Case) -> str | None:
                 case.topology.https_port,
                 health_path(service),
                 resolver=case.resolver,
+                addresses=at,
                 seconds=2.0,
             )
         except names.UnresolvedError as error:
@@ -166,7 +168,8 @@ def _serving(case: Case, unhealthy: str | OutsideError | None, *, meant: bool) -
     )
 
 
-def _capacity(case: Case) -> Finding:
+def capacity(case: Case) -> Finding:
+    """Look whether the target's group can grow to full scale."""
     wanted, deployment = case.deployment.hosts_active, case.deployment
     group = hosts.describe(case.here, deployment.host_group)
     if group is None:
@@ -200,7 +203,8 @@ def _quota(case: Case, more: int, wanted: int) -> Finding:
     return Finding(check="capacity", verdict="ok", text=f"{wanted} hosts are within reach")
 
 
-def _credentials(case: Case) -> Finding:
+def credentials(case: Case) -> Finding:
+    """Read the secrets that the target needs; raise an OutsideError where one cannot be read."""
     for name in (case.deployment.secret, case.deployment.probe_secret):
         secrets.read_json(case.here, name)
     return Finding(check="secrets", verdict="ok", text=f"readable in {case.site.region}")

@@ -12,7 +12,7 @@ from recovery.steps.case import Case
 from recovery.steps.finding import Finding, refused
 from recovery.steps.loss import Loss, predict
 
-_PROMOTING = {"modifying", "rebooting"}
+PROMOTING = {"modifying", "rebooting"}
 _BROKEN_REPLICATION = {"error", "stopped", "terminated", "replication stop point set"}
 
 
@@ -29,7 +29,7 @@ def about_database(
     promoted = database is not None and database.source is None
     now = now_active if isinstance(now_active, Assignment) else None
     ours = now if now and now.site == case.site.name else None
-    if ours and database and database.source and database.status in _PROMOTING:
+    if ours and database and database.source and database.status in PROMOTING:
         return [_promoting(database)], None
     if ours and (ours.settled or promoted):
         findings = [_writer(case, database)]

@@ -8,12 +8,12 @@ from datetime import timedelta
 from recovery import naming
 from recovery.cloud import databases
 from recovery.cloud.errors import ConflictError, DeniedError, RejectedError
-from recovery.database import postgres
+from recovery.database import gate, postgres
 from recovery.engine import wait
 from recovery.engine.errors import OutsideError, RefusedError, StepFailedError
 from recovery.engine.plan import Report, Seen
 from recovery.steps.case import Case
-from recovery.steps.reach import Unseen, ask, described
+from recovery.steps.reach import Unseen, ask, connection, described
 
 FORECAST = timedelta(minutes=5)
 """Amazon RDS User Guide, "Promoting a read replica": several minutes or longer, by the size of the
@@ -21,6 +21,7 @@ database, and a reboot. Four minutes and one are taken."""
 _BUSY = "InvalidDBInstanceState"
 """RDS's code while another change of the instance is under way (its API reference)."""
 _SNAPSHOT_SECONDS = 600.0
+_OPENING_SECONDS = 10.0
 
 
 def standby_is_writer(case: Case) -> Seen:
@@ -32,7 +33,7 @@ def standby_is_writer(case: Case) -> Seen:
         return Seen(holds=False, text=f"{database.id} is {database.status}, still a replica")
     if database.status != databases.AVAILABLE:
         return Seen(holds=False, text=f"{database.id} is promoted and {database.status}")
-    replication = ask(case, database, postgres.replication)
+    replication = ask(case, database, postgres.replication, maintenance=True)
     if isinstance(replication, Unseen):
         return Seen(
             holds=True,
@@ -81,6 +82,45 @@ def _asked(case: Case, report: Report) -> bool | None:
     except DeniedError as error:
         raise RefusedError(str(error)) from error
     return True
+
+
+def is_open(case: Case) -> Seen:
+    """Say whether the database takes sessions; what a switchover closed replicates as closed."""
+    name, database = case.deployment.database_name, described(case)
+    if case.product.engine != "postgres" or database is None:
+        return Seen(holds=True, text=f"{case.product.engine} is never closed")
+    found = ask(case, database, lambda session: gate.is_open(session, name), maintenance=True)
+    if isinstance(found, Unseen):
+        return Seen(holds=False, text=f"{name} could not be asked ({found.why})")
+    return Seen(
+        holds=found is not False, text=f"{name} is {'closed' if found is False else 'open'}"
+    )
+
+
+def open_(case: Case) -> None:
+    """Open the promoted database to sessions; raise an OutsideError where it cannot be reached."""
+    name = case.deployment.database_name
+
+    def opened() -> bool | None:
+        if (database := described(case)) is None:
+            return None
+        with connection(case, database, maintenance=True) as session:
+            gate.open_(session, name)
+        return True
+
+    if wait.until(opened, seconds=_OPENING_SECONDS) is None:
+        raise StepFailedError(f"{case.deployment.database} has vanished from {case.site.region}")
+
+
+def open_if_reached(case: Case, report: Report) -> None:
+    """Open the database; from outside the site's network go on, as it is hardly ever closed."""
+    try:
+        open_(case)
+    except OutsideError as error:
+        report.deviate(
+            f"nobody could see whether a switchover left the database closed ({error}); if the "
+            "service does not work, run again on a control host"
+        )
 
 
 def is_snapshot_begun(case: Case, epoch: int) -> Seen:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from recovery import names
 from recovery.cloud import databases, secrets
 from recovery.cloud.databases import Database
-from recovery.database import postgres
+from recovery.database import gate, postgres
 from recovery.database.errors import DatabaseUnreachableError
 from recovery.database.postgres import Connection
 from recovery.engine.errors import OutsideError
@@ -35,18 +35,30 @@ def described(case: Case) -> Database | None:
     return databases.describe(case.here, case.deployment.database)
 
 
-def ask(case: Case, database: Database, question: Callable[[Connection], T]) -> T | Unseen:
+def ask(
+    case: Case,
+    database: Database,
+    question: Callable[[Connection], T],
+    *,
+    maintenance: bool = False,
+) -> T | Unseen:
     """Return the answer of a question over a connection, or why there is none."""
     try:
-        with connection(case, database) as connected:
+        with connection(case, database, maintenance=maintenance) as connected:
             return question(connected)
     except OutsideError as error:
         return Unseen(str(error))
 
 
 @contextmanager
-def connection(case: Case, database: Database) -> Generator[Connection]:
-    """Connect with the product's credentials, verifying the server's certificate."""
+def connection(
+    case: Case, database: Database, *, maintenance: bool = False
+) -> Generator[Connection]:
+    """Connect with the product's credentials, verifying the server's certificate.
+
+    `maintenance`: not to the product's database, which may be closed, but to the server's own. The
+    users and passwords of the peer's database are the same, as its catalogue replicates.
+    """
     if database.host is None:
         raise DatabaseUnreachableError(database.id, "RDS has given it no endpoint yet")
     found = secrets.read_json(case.here, case.deployment.secret)
@@ -55,7 +67,7 @@ def connection(case: Case, database: Database) -> Generator[Connection]:
             host=database.host,
             address=names.resolve(database.host, case.resolver)[0],
             port=database.port,
-            name=case.deployment.database_name,
+            name=gate.MAINTENANCE if maintenance else case.deployment.database_name,
         ),
         postgres.Credentials(
             username=found.get("username", ""), password=found.get("password", "")

@@ -6,6 +6,7 @@ Each method pair is one step's act and done. What survives a kill is in the worl
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -34,6 +35,8 @@ class Takeover:
     """Whether an earlier execution took this epoch."""
     promoted: bool
     """Whether it got as far as the promotion."""
+    begun: str = ""
+    """The execution that took this epoch."""
     assessment: Assessment | None = None
     fencing: Fencing | None = None
     proof: Proof | None = None
@@ -57,13 +60,13 @@ class Takeover:
         loss = self.assessment.loss
         return Seen(holds=True, text=loss.text if loss else "nothing speaks against it")
 
-    def check(self, report: Report) -> None:
+    def check(self, report: Report, assess: Callable[[Case], Assessment] = check.assess) -> None:
         """Assess until nothing is left to wait for; what will not pass is a refusal."""
         waits: str | None = None
 
         def assessed() -> Assessment | None:
             nonlocal waits
-            found = check.assess(self.case)
+            found = assess(self.case)
             if found.refusal:
                 raise RefusedError(found.refusal)
             if found.waits and found.waits != waits:
@@ -88,14 +91,14 @@ class Takeover:
         )
         return Seen(holds=told, text=f"people {'know' if told else 'do not know'} that it {what}")
 
-    def tell_begin(self, report: Report) -> None:
+    def tell_begin(self, report: Report, note: str = "resumed") -> None:
         """Tell people what is about to happen."""
         loss = self.assessment.loss if self.assessment else None
         self._tell(
             report,
             "begins",
             f"{self.case.operator} moves {self.case.product.title} to {self.case.site.region} "
-            f"({loss.text if loss else 'resumed'}). Execution {self.case.execution}.",
+            f"({loss.text if loss else note}). Execution {self.case.execution}.",
         )
 
     def tell_end(self, report: Report) -> None:
@@ -108,7 +111,8 @@ class Takeover:
         )
 
     def _tell(self, report: Report, what: str, text: str) -> None:
-        title = f"Failover of {self.case.product.title} to {self.case.site.region} {what}"
+        verb = self.case.verb.capitalize()
+        title = f"{verb} of {self.case.product.title} to {self.case.site.region} {what}"
         failed = notify.tell(self.case.here, self.case.site, self._message(what), title, text)
         if failed:
             report.deviate(f"people were not told: {failed}")
@@ -116,7 +120,7 @@ class Takeover:
             self.told.add(what)
 
     def _message(self, what: str) -> str:
-        return f"{self.case.product.name}-{self.target.epoch}-failover-{what}"
+        return f"{self.case.product.name}-{self.target.epoch}-{self.case.verb}-{what}"
 
     def is_assigned(self, *, settled: bool) -> Seen:
         """Say whether both tables that can be reached name this site in this epoch."""
@@ -240,10 +244,10 @@ class Takeover:
             f"{'is' if recorded else 'is not'} recorded",
         )
 
-    def record(self, report: Report) -> None:
-        """Write down what the standby holds, before it is promoted."""
+    def record(self, report: Report, known: Mapping[str, object] | None = None) -> None:
+        """Write down what the standby holds, before it is promoted; `known` facts go first."""
         loss = self.assessment.loss if self.assessment else None
-        if loss is None:
+        if loss is None and known is None:
             report.say("the database is no replica any more; what it lacked was never recorded")
         point.write(
             self.case,
@@ -260,6 +264,7 @@ class Takeover:
                 "one_writer": self.is_outwaited().text,
                 "accepted_split_brain": self.case.accepted.split_brain,
                 "approvals": [asdict(each) for each in self.approvals],
+                **(known or {}),
             },
         )
 

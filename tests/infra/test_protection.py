@@ -30,6 +30,7 @@ def test_no_balancer_is_deleted_by_accident_in_either_role(site: Declaration) ->
     for balancer in balancers:
         assert balancer.protect
         assert balancer.inputs["enableDeletionProtection"] is True
+        assert balancer.inputs["clientKeepAlive"] == 60
 
 
 def test_databases_and_secrets_are_encrypted_with_the_key_of_their_own_region(
@@ -133,7 +134,9 @@ def test_databases_and_balancers_speak_tls_only(site: Declaration) -> None:
 
 def test_nothing_but_the_balancer_answers_the_world(site: Declaration) -> None:
     open_to_all = [
-        each for each in site.of("vpc:SecurityGroupIngressRule") if "cidrIpv4" in each.inputs
+        each
+        for each in site.of("vpc:SecurityGroupIngressRule")
+        if each.inputs.get("cidrIpv4", "").endswith("/0")
     ]
     assert len(open_to_all) == 2
     for rule in open_to_all:
@@ -150,7 +153,8 @@ def test_databases_have_no_way_out_and_only_hosts_and_control_have_one_in(
         if each.inputs["securityGroupId"].endswith("-database-id")
     ]
     sources = {
-        each.inputs["referencedSecurityGroupId"].rpartition("/")[2]
+        each.inputs.get("referencedSecurityGroupId", "").rpartition("/")[2]
+        or each.inputs["cidrIpv4"]
         for each in site.of("vpc:SecurityGroupIngressRule")
         if each.inputs["securityGroupId"].endswith("-database-id")
     }
@@ -159,6 +163,7 @@ def test_databases_have_no_way_out_and_only_hosts_and_control_have_one_in(
         f"rlg-data-{place}-hosts-id",
         f"rlg-fans-{place}-hosts-id",
         f"rlg-{place}-control-id",
+        {"primary": "10.20.64.0/20", "dr": "10.10.64.0/20"}[place],
     }
     internet = {each.inputs["routeTableId"] for each in site.of("ec2:Route")}
     assert not [table for table in internet if "database" in table]
@@ -184,6 +189,34 @@ def test_the_control_host_reaches_every_database_of_its_own_site(
     assert len(databases) == 2
     assert _passes(site, "vpc:SecurityGroupEgressRule", of={control}, to=databases, port=port)
     assert _passes(site, "vpc:SecurityGroupIngressRule", of=databases, to={control}, port=port)
+
+
+def test_the_control_host_reaches_the_peers_databases_and_only_their_addresses(
+    primary: Declaration, dr: Declaration
+) -> None:
+    for here, there in ((primary, dr), (dr, primary)):
+        subnets = {each.name: each.inputs["cidrBlock"] for each in there.of("ec2:Subnet")}
+        databases = {cidr for name, cidr in subnets.items() if "-database-" in name}
+        control = here.outputs["site"]["control_group_id"]
+        reached = [
+            each.inputs["cidrIpv4"]
+            for each in here.of("vpc:SecurityGroupEgressRule")
+            if each.inputs["securityGroupId"] == control
+            and each.inputs["fromPort"] == 5432
+            and "cidrIpv4" in each.inputs
+        ]
+        assert sorted(reached) == sorted(databases)  # AWS takes no rule twice
+        (control_subnet,) = {
+            name
+            for name in subnets
+            if there.outputs["site"]["control_subnet_id"].endswith(f"{name}-id")
+        }
+        let_in = {
+            each.inputs["cidrIpv4"]
+            for each in here.of("vpc:SecurityGroupIngressRule")
+            if each.inputs["securityGroupId"].endswith("-database-id") and "cidrIpv4" in each.inputs
+        }
+        assert let_in == {subnets[control_subnet]}
 
 
 def _passes(site: Declaration, kind: str, *, of: set[str], to: set[str], port: int) -> bool:

@@ -17,6 +17,8 @@ from recovery import naming
 from recovery.cloud import client, errors
 from recovery.cloud.databases import Database
 from recovery.cloud.hosts import Group
+from recovery.database import gate
+from recovery.database.errors import DatabaseReadOnlyError, DatabaseUnreachableError
 from recovery.database.heartbeat import Heartbeat
 from recovery.database.postgres import Replication
 from recovery.engine import lease
@@ -102,6 +104,8 @@ class Cloud:
         """function → the error that it ends in, for good."""
         self.tables = {THERE: {}, HERE: {}, WITNESS: {}}
         self.databases = {}
+        self.closed = set()
+        """The databases that take no sessions."""
         self.promotions, self.promotion_requests = [], 0
         self.promoting = {}
         self.snapshots = {}
@@ -130,19 +134,26 @@ class Cloud:
                 "execution": "assign-1",
                 "written_at": "then",
             }
-        self.databases[here.database] = Database(
-            id=here.database,
+        self.databases[there.database] = writer = Database(
+            id=there.database,
             arn="arn",
             status="available",
-            source="arn:primary",
-            host="db.internal",
+            source=None,
+            host=f"{there.database}.{THERE}",
             port=5432,
             instance_class="db.r6g.large",
             multi_az=False,
             retention_days=7,
-            replication="replicating",
+            replication=None,
             engine="postgres",
             engine_version="18.1",
+        )
+        self.databases[here.database] = replace(
+            writer,
+            id=here.database,
+            source="arn:primary",
+            host=f"{here.database}.{HERE}",
+            replication="replicating",
         )
         self.groups[HERE, here.host_group] = [1, frozenset({"i-1"})]
         self.groups[THERE, there.host_group] = [2, frozenset({"i-8", "i-9"})]
@@ -375,8 +386,25 @@ class Cloud:
             return (OURS if product.endswith("-dr") else THEIRS,)
         return (OURS if self.claims.get((product, "dr")) else THEIRS,)
 
+    def is_open(self, session, name):
+        return self.call(session, "gate.is_open", name, lambda: session.id not in self.closed)
+
+    def open_gate(self, session, name):
+        self.call(
+            session, "gate.open_", name, lambda: self._set_gate(session.id, "open"), writes=True
+        )
+
+    def _set_gate(self, database, wanted):
+        """Open or close; what replicates follows, and takes no order of its own."""
+        if self.databases[database].source is not None:
+            raise DatabaseReadOnlyError(database, "read-only", "25006")
+        follower = database.replace("-primary-", "-dr-")
+        follows = self.databases[follower].source is not None
+        for each in {database, follower} if follows else {database}:
+            (self.closed.discard if wanted == "open" else self.closed.add)(each)
+
     def replication(self, connection):
-        in_recovery = self.databases[connection.name].source is not None
+        in_recovery = self.databases[connection.id].source is not None
         return Replication(
             in_recovery=in_recovery,
             streaming=False,
@@ -422,6 +450,9 @@ class Cloud:
             "recovery.web.request": lambda *_, **__: SimpleNamespace(status=self.old_balancer),
             "recovery.database.postgres.connect": self._connect,
             "recovery.database.postgres.replication": self.replication,
+            "recovery.database.gate.is_open": self.is_open,
+            "recovery.database.gate.open_": self.open_gate,
+            "recovery.database.gate.last_commit_behind": lambda *_: beat.at,
             "recovery.database.heartbeat.read": lambda _: beat,
             "recovery.verify.verify": lambda case: findings.Verdict(
                 product=case.product.name, site=case.site.name, findings=(self.finding,)
@@ -440,13 +471,11 @@ class Cloud:
         )
 
     def _connect(self, target, credentials):
-        name = f"{self._product_of(target)}-dr-1"
-        return SimpleNamespace(name=name, close=lambda: None)
-
-    def _product_of(self, target):
-        step = client.calling_step.get().partition("/")[0]
-        assert step, target
-        return step
+        """A session, which knows its region and whose it is, as the calls made through it do."""
+        database, _, region = target.host.partition(".")
+        if target.name != gate.MAINTENANCE and database in self.closed:
+            raise DatabaseUnreachableError(database, "is not accepting connections")
+        return SimpleNamespace(id=database, name=region, close=lambda: None)
 
 
 def gone_process(operator):

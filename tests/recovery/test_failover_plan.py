@@ -15,7 +15,7 @@ import pytest
 from recovery import failover, naming
 from recovery.engine.journal import Journal
 from recovery.engine.progress import Progress
-from recovery.execution import execute
+from recovery.execution import execute, takeover_of
 from recovery.steps import proof
 from recovery.verification import findings, recording
 from tests.recovery import simulated
@@ -34,7 +34,7 @@ def recorded():
         case, progress = cloud.case(), Progress(io.StringIO(), as_text=True)
         with tempfile.TemporaryDirectory() as folder:
             journal = Journal(Path(folder), case.execution)
-            cloud.run(lambda: execute(case, failover.plan, journal, progress))
+            cloud.run(lambda: execute(case, failover.PROCEDURE, journal, progress))
             journal.close()
     return sorted(cloud.calls), sorted(cloud.writes)
 
@@ -56,7 +56,7 @@ def fail_over(cloud, tmp_path):
         journal = Journal(tmp_path, made.execution)
         progress = Progress(io.StringIO(), as_text=True)
         try:
-            return cloud.run(lambda: execute(made, failover.plan, journal, progress))
+            return cloud.run(lambda: execute(made, failover.PROCEDURE, journal, progress))
         finally:
             journal.close()
 
@@ -310,7 +310,7 @@ def test_it_assigns_fences_and_records_before_it_commits(cloud, fail_over):
 
 
 def test_one_step_commits_and_everything_that_must_precede_it_does(cloud):
-    going = cloud.run(lambda: failover.takeover_of(cloud.case()))
+    going = cloud.run(lambda: takeover_of(cloud.case()))
     steps = failover.plan(going)
     names = [step.name for step in steps]
     assert [step.name for step in steps if step.commits] == ["promote-database"]
@@ -441,7 +441,7 @@ def test_a_bug_in_one_products_run_leaves_the_others_whole(monkeypatch, tmp_path
     report = json.loads(capsys.readouterr().out)
     whole, ended = report["products"]
     assert (whole["product"], whole["exit_code"]) == ("rlg-data", 0)
-    assert len(whole["steps"]) == 14
+    assert len(whole["steps"]) == 15
     assert ended["exit_code"] == 1
     assert ended["error"].startswith("a bug: KeyError")
     assert_recovered(cloud)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recovery import failover, naming, report
+from recovery import failover, moving, naming, report
 from recovery.cloud import client, errors
 from recovery.cloud.tally import Tally
 from recovery.engine import chain
@@ -347,7 +347,7 @@ def fail_over(cloud, monkeypatch, state, capsys):
         monkeypatch.setattr("recovery.opening.prepare", lambda _: None)
         monkeypatch.setattr(sys, "argv", ["failover", "--region", HERE, "--json"])
         with monkeypatch.context() as patch:
-            patch.setattr(failover, "uuid", _Fixed)
+            patch.setattr(moving, "uuid", _Fixed)
             code = cloud.run(failover.main)
         capsys.readouterr()
         return code, state / "journals" / f"{ID}.jsonl"
@@ -376,7 +376,7 @@ def test_a_failover_is_told_with_every_step_and_every_call_of_it(cloud, fail_ove
     counted, rest = Counter(), Counter()
     for product in found["products"]:
         assert (product["exit_code"], product["error"]) == (0, None)
-        assert len(product["steps"]) == 14
+        assert len(product["steps"]) == 15
         for step in product["steps"]:
             for each in step["calls"]:
                 failed = each["failed"]

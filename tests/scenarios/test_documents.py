@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from lab.configuration import PROJECT
-from recovery import failover
+from recovery import failover, switchover
 from recovery.assignment import Assignment
 from recovery.steps.takeover import Takeover
 from tests.recovery.cases import case
@@ -117,8 +117,14 @@ def test_every_other_command_of_the_documents_is_one_for_aws():
     }
 
 
-def test_the_runbook_lists_the_steps_of_the_plan_in_their_order():
+@pytest.mark.parametrize(
+    ("heading", "verb"),
+    [("## 5. ", failover), ("## 7. ", switchover)],
+    ids=["failover", "switchover"],
+)
+def test_the_runbook_lists_the_steps_of_the_plan_in_their_order(heading, verb):
     text = (PROJECT / "RUNBOOK.md").read_text()
-    by_hand = re.findall(r"^\| `([a-z-]+)` \| ", text.partition("## 5.")[2], flags=re.MULTILINE)
+    section = text.partition(f"\n{heading}")[2].partition("\n## ")[0]
+    by_hand = re.findall(r"^\| `([a-z-]+)` \| ", section, flags=re.MULTILINE)
     going = Takeover(case=case(), target=TARGET, resumes=False, promoted=False)
-    assert by_hand == [step.name for step in failover.plan(going)]
+    assert by_hand == [step.name for step in verb.plan(going)]

@@ -76,7 +76,7 @@ class World:
             lambda *_: self.seen_healthy and (NOW, self.seen_healthy.timestamp()),
         )
         patch("recovery.web.get", lambda *_, **__: SimpleNamespace(status=self.status))
-        patch.setattr(loss, "ask", lambda *_: self.beat)
+        patch.setattr(loss, "ask", lambda *_, **__: self.beat)
 
 
 @pytest.fixture

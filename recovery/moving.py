@@ -1,0 +1,75 @@
+"""What the commands that move products share: a journalled run of all of them, and a dry run."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from recovery import journalling, opening, summary
+from recovery.engine.errors import worst
+from recovery.engine.gates import Controls
+from recovery.engine.parallel import answers, at_once
+from recovery.engine.progress import Progress
+from recovery.engine.terminal import Terminal
+from recovery.execution import Procedure, execute
+from recovery.steps.case import Case
+from recovery.steps.check import Assessment
+from recovery.steps.takeover import Takeover
+
+
+def execution_id(verb: str) -> str:
+    """Return a new execution's id; it begins with the verb."""
+    return f"{verb}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:4]}"
+
+
+def move(
+    cases: tuple[Case, ...],
+    how: Procedure[Takeover],
+    progress: Progress,
+    controls: Controls,
+    *,
+    as_json: bool,
+) -> int:
+    """Move the products side by side, print the report and return the exit code."""
+    opening.prepare(cases[0])
+    terminal = Terminal.of_standard_input()
+    journal = journalling.opened(cases[0].verb, cases, controls)
+    outcomes = at_once(
+        [
+            lambda case=case: execute(
+                case, how, journal, progress, controls=controls, terminal=terminal
+            )
+            for case in cases
+        ]
+    )
+    code = worst(outcome.exit_code for outcome in outcomes)
+    journalling.closed(journal, progress, code, progress.seconds)
+    summary.show(cases, outcomes, journal, progress.seconds, as_json=as_json)
+    return code
+
+
+def rehearse(
+    cases: tuple[Case, ...],
+    how: Procedure[Takeover],
+    assess: Callable[[Takeover], Assessment],
+    controls: Controls,
+    *,
+    as_json: bool,
+) -> int:
+    """Print what each check says and what each step would find; change nothing."""
+
+    def look(case: Case) -> summary.Rehearsal:
+        going = how.begin(case)
+        assessment = None if going.promoted else assess(going)
+        return summary.Rehearsal(
+            product=case.product.name,
+            verb=case.verb,
+            assessment=assessment,
+            steps=tuple((step.name, answers([step.done])[0]) for step in how.plan(going)),
+            controls=controls,
+        )
+
+    found = at_once([lambda case=case: look(case) for case in cases])
+    summary.show_rehearsals(found, as_json=as_json)
+    return worst(rehearsal.exit_code for rehearsal in found)
