@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from recovery.engine import wait
 from recovery.engine.budget import Budget, Objective
 from recovery.engine.errors import (
     DEVIATED,
@@ -28,6 +29,10 @@ from recovery.engine.journal import EXECUTION, Fact, Journal
 from recovery.engine.outcome import Outcome, StepOutcome
 from recovery.engine.progress import Progress
 from recovery.engine.telling import Account, Teller
+
+SETTLES_SECONDS = 10.0
+"""How long what a step did may take to show: EC2's, Auto Scaling's and RDS's answers are only
+eventually consistent (Amazon EC2 API Reference, Ensuring idempotency and consistency)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,10 +227,27 @@ class _Runner:
             raise
         seen_after = step.done()
         if not seen_after.holds and len(self._outcome.deviations) == deviations:
-            msg = f"it acted, yet {seen_after.text}"
-            raise StepFailedError(msg)
+            seen_after = self._settled(step)
         self.teller.end(step.name, "done", seen_after.text)
         self._note(step, seen_after.text, skipped=False)
+
+    def _settled(self, step: Step) -> Seen:
+        """Look again for a while: AWS's answers may lag behind what it did.
+
+        Raise StepFailedError with what was seen last.
+        """
+        seen = Seen(holds=False, text="")
+
+        def settled() -> Seen | None:
+            nonlocal seen
+            seen = step.done()
+            return seen if seen.holds else None
+
+        found = wait.until(settled, seconds=SETTLES_SECONDS)
+        if found is None:
+            msg = f"it acted, yet {seen.text}"
+            raise StepFailedError(msg)
+        return found
 
     def _await_go(self, step: Step, gate: Gate) -> None:
         """Stop until a person says go; what the step takes counts from then on."""

@@ -457,6 +457,7 @@ class Cloud:
             "recovery.verify.verify": lambda case: findings.Verdict(
                 product=case.product.name, site=case.site.name, findings=(self.finding,)
             ),
+            "recovery.engine.plan.SETTLES_SECONDS": 0.3,
             "recovery.engine.wait._FIRST_SECONDS": 0.001,
             "recovery.engine.wait._LONGEST_SECONDS": 0.01,
             "recovery.engine.journal.os.fsync": lambda _: None,
