@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 from recovery import leasing
 from recovery.assignment import Assignment
@@ -22,19 +23,60 @@ from recovery.steps.takeover import Takeover
 Plan = Callable[[Takeover], tuple[Step, ...]]
 
 
+class Going(Protocol):
+    """What a plan brings about, as far as running it must know."""
+
+    @property
+    def target(self) -> Assignment:
+        """The assignment that it makes, or works under."""
+        ...
+
+    @property
+    def resumes(self) -> bool:
+        """Whether an earlier execution began it."""
+        ...
+
+    @property
+    def promoted(self) -> bool:
+        """Whether it is past its point of no return."""
+        ...
+
+
+G = TypeVar("G", bound=Going)
+
+
 def execute(case: Case, plan: Plan, journal: Journal, progress: Progress) -> Outcome:
+    """Run the plan of a takeover for one product, as `execute_from` does."""
+    return execute_from(case, takeover_of, plan, journal, progress)
+
+
+def execute_from(
+    case: Case,
+    begin: Callable[[Case], G],
+    plan: Callable[[G], tuple[Step, ...]],
+    journal: Journal,
+    progress: Progress,
+) -> Outcome:
     """Run the plan for one product under its execution lease; the outcome says how it ended.
+
+    `begin` looks, once the lease is held, what there is to bring about.
 
     A bug in one product's run is that product's outcome: it must not hide the other's. How it
     ended is journalled, with the calls that no step made: the lease's.
     """
-    outcome = _leased(case, plan, journal, progress)
+    outcome = _leased(case, begin, plan, journal, progress)
     rest = client.tally.take_rest(case.product.name)
     conclude(outcome, journal, progress, {"calls": rest})
     return outcome
 
 
-def _leased(case: Case, plan: Plan, journal: Journal, progress: Progress) -> Outcome:
+def _leased(
+    case: Case,
+    begin: Callable[[Case], G],
+    plan: Callable[[G], tuple[Step, ...]],
+    journal: Journal,
+    progress: Progress,
+) -> Outcome:
     client.calling_step.set(f"{case.product.name}/open")
     lease = Lease(
         holder=this_process(case.operator),
@@ -43,7 +85,8 @@ def _leased(case: Case, plan: Plan, journal: Journal, progress: Progress) -> Out
         clock=time.monotonic,
     )
     try:
-        return _execute(case, plan, lease, journal, progress)
+        _take(lease, case, progress)
+        return _execute(case, plan, begin(case), lease, journal, progress)
     except (RefusedError, OutsideError) as error:
         progress.say(case.product.name, "open", "refused", str(error))
         return Outcome(
@@ -61,9 +104,14 @@ def _leased(case: Case, plan: Plan, journal: Journal, progress: Progress) -> Out
         lease.release()
 
 
-def _execute(case: Case, plan: Plan, lease: Lease, journal: Journal, progress: Progress) -> Outcome:
-    _take(lease, case, progress)
-    going = takeover_of(case)
+def _execute(
+    case: Case,
+    plan: Callable[[G], tuple[Step, ...]],
+    going: G,
+    lease: Lease,
+    journal: Journal,
+    progress: Progress,
+) -> Outcome:
     outcome = run(
         case.product.name,
         plan(going),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 from recovery import names
 from recovery.cloud import databases, secrets
@@ -21,6 +21,13 @@ from recovery.engine.errors import OutsideError
 from recovery.steps.case import Case
 
 T = TypeVar("T")
+
+
+class How(TypedDict, total=False):
+    """How a connection is used, where it is not as always."""
+
+    read_only: bool
+    statement_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +52,13 @@ def ask(case: Case, database: Database, question: Callable[[Connection], T]) -> 
 
 
 @contextmanager
-def connection(case: Case, database: Database) -> Generator[Connection]:
-    """Connect with the product's credentials, verifying the server's certificate."""
+def connection(
+    case: Case, database: Database, *, name: str | None = None, **how: Unpack[How]
+) -> Generator[Connection]:
+    """Connect with the product's credentials, verifying the server's certificate.
+
+    `name`: another database of the server than the product's.
+    """
     if database.host is None:
         raise DatabaseUnreachableError(database.id, "RDS has given it no endpoint yet")
     found = secrets.read_json(case.here, case.deployment.secret)
@@ -55,11 +67,12 @@ def connection(case: Case, database: Database) -> Generator[Connection]:
             host=database.host,
             address=names.resolve(database.host, case.resolver)[0],
             port=database.port,
-            name=case.deployment.database_name,
+            name=name or case.deployment.database_name,
         ),
         postgres.Credentials(
             username=found.get("username", ""), password=found.get("password", "")
         ),
+        **how,
     )
     try:
         yield connected
