@@ -86,7 +86,19 @@ def _leased(
     )
     try:
         _take(lease, case, progress)
-        return _execute(case, plan, begin(case), lease, journal, progress)
+        going = begin(case)
+        outcome = run(
+            case.product.name,
+            plan(going),
+            token=lease,
+            journal=journal,
+            progress=progress,
+            entering=lambda step: client.calling_step.set(f"{case.product.name}/{step}"),
+            changed=going.resumes,
+            committed=going.promoted,
+            account=lambda step: {"calls": client.tally.take(f"{case.product.name}/{step}")},
+        )
+        outcome.epoch = going.target.epoch
     except (RefusedError, OutsideError) as error:
         progress.say(case.product.name, "open", "refused", str(error))
         return Outcome(
@@ -99,32 +111,11 @@ def _leased(
         progress.say(case.product.name, "open", "failed", said)
         kind = f"a bug: {type(error).__name__}"
         return Outcome(product=case.product.name, exit_code=BUG, error=said, recorded_error=kind)
+    else:
+        return outcome
     finally:
         client.calling_step.set(f"{case.product.name}/close")
         lease.release()
-
-
-def _execute(
-    case: Case,
-    plan: Callable[[G], tuple[Step, ...]],
-    going: G,
-    lease: Lease,
-    journal: Journal,
-    progress: Progress,
-) -> Outcome:
-    outcome = run(
-        case.product.name,
-        plan(going),
-        token=lease,
-        journal=journal,
-        progress=progress,
-        entering=lambda step: client.calling_step.set(f"{case.product.name}/{step}"),
-        changed=going.resumes,
-        committed=going.promoted,
-        account=lambda step: {"calls": client.tally.take(f"{case.product.name}/{step}")},
-    )
-    outcome.epoch = going.target.epoch
-    return outcome
 
 
 def _take(lease: Lease, case: Case, progress: Progress) -> None:

@@ -68,8 +68,8 @@ def open_snapshot(connection: Connection) -> None:
 def normalise(connection: Connection) -> None:
     """Let this session print every value as the other one does."""
     connection.execute(
-        "set search_path = pg_catalog, public; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; "
-        "set bytea_output = 'hex'; set extra_float_digits = 1"
+        "set search_path = pg_catalog, public; set datestyle = 'ISO, YMD'; "
+        "set intervalstyle = 'postgres'; set bytea_output = 'hex'; set extra_float_digits = 1"
     )
 
 
@@ -222,7 +222,7 @@ class _Compared:
         )
         for start in range(0, len(held), _ROWS):
             part = held[start : start + _ROWS]
-            found = {at: other for at, other in self._differing(second, part)}
+            found = dict(self._differing(second, part))
             if not found:
                 continue
             wanted = [part[at][:-1] for at in found]

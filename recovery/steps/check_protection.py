@@ -60,9 +60,9 @@ def about_assignment(case: Case) -> Finding:
             f"{case.peer.region} is itself active for {case.product.name} (epoch {now.epoch}); "
             f"give the region to protect into: --region {case.site.region}",
         )
-    told = [answer for answer in found.values() if answer and answer.epoch == now.epoch]
-    # The peer's own table is left unsettled by fencing; of the others one that settled is enough.
-    if not any(answer.settled for answer in told if isinstance(answer, Assignment)):
+    # The peer's own table is left unsettled by fencing.
+    told = [found[case.here.name], found[case.witness.name]]
+    if any(isinstance(each, Assignment) and not each.settled for each in told):
         return refused(
             "assignment",
             f"epoch {now.epoch} is not settled: let {now.execution} come to its end first (run its "
@@ -134,21 +134,21 @@ def _old(case: Case, found: Standing) -> Finding:
             f"there is no database {name} in {region} to learn network, key and size of a replica "
             f"from; run pulumi up of the {case.peer.name} stack as standby",
         )
-    if found.old.status in PASSING:
-        return Finding(
-            check="old database", verdict="wait", text=f"{found.old.id} is {found.old.status}"
-        )
-    if found.old.status == "stopped":
+    return _as_it_is(found.old, region)
+
+
+def _as_it_is(old: Database, region: str) -> Finding:
+    if old.status in PASSING:
+        return Finding(check="old database", verdict="wait", text=f"{old.id} is {old.status}")
+    if old.status == "stopped":
         return refused(
             "old database",
-            f"{found.old.id} is stopped; start it: aws rds start-db-instance --region {region} "
-            f"--db-instance-identifier {found.old.id}",
+            f"{old.id} is stopped; start it: aws rds start-db-instance --region {region} "
+            f"--db-instance-identifier {old.id}",
         )
-    if found.old.status != AVAILABLE:
-        return refused(
-            "old database", f"{found.old.id} is {found.old.status}; it must be {AVAILABLE}"
-        )
-    return Finding(check="old database", verdict="ok", text=f"{found.old.id} is {AVAILABLE}")
+    if old.status != AVAILABLE:
+        return refused("old database", f"{old.id} is {old.status}; it must be {AVAILABLE}")
+    return Finding(check="old database", verdict="ok", text=f"{old.id} is {AVAILABLE}")
 
 
 def _reachable(case: Case, epoch: int) -> list[Finding]:

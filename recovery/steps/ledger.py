@@ -7,22 +7,18 @@ active's site bucket, encrypted by its key, and hold customers' data; no secret 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from tempfile import TemporaryFile
-from typing import IO
 
 import msgspec
 
 from recovery import naming
 from recovery.cloud import objects
 from recovery.cloud.databases import Database
-from recovery.cloud.errors import ConflictError, NotFoundError
+from recovery.cloud.errors import NotFoundError
 from recovery.cloud.objects import Object
 from recovery.database import differences
 from recovery.database.differences import Listed
@@ -33,19 +29,11 @@ from recovery.engine.plan import Report
 from recovery.steps import reach
 from recovery.steps.both_buckets import bucket_pairs, paired
 from recovery.steps.case import Case
+from recovery.steps.ledger_files import MANIFEST, File, Lines, Writer
 from recovery.steps.old_database import look
 
-MANIFEST = "manifest.json"
 STATEMENT_SECONDS = 600.0
 _POSTGRES = "postgres"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
-    """A file of the ledger."""
-
-    name: str
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +99,7 @@ def write(case: Case, epoch: int, standing_execution: str, report: Report) -> No
     active = reach.described(case)
     if old is None or active is None:
         raise StepFailedError("a database vanished while the loss was to be told")
-    writer = _Writer(case, epoch)
+    writer = Writer(case, epoch)
     ledger = Ledger(
         product=case.product.name,
         epoch=epoch,
@@ -133,7 +121,7 @@ def write(case: Case, epoch: int, standing_execution: str, report: Report) -> No
         tables, replay = _compare(case, old, active, writer, report)
         ledger = replace(ledger, tables=tables, replay=replay)
     ledger = _with_objects(case, ledger, writer)
-    writer.finish(ledger)
+    writer.finish(json.dumps(asdict(ledger), indent=2, default=str).encode())
     report.say(ledger.text)
     for each in ledger.tables:
         if each.note:
@@ -167,93 +155,87 @@ def why_closed(case: Case, old: Database, standing_execution: str) -> str | None
 
 
 def _compare(
-    case: Case, old: Database, active: Database, writer: _Writer, report: Report
+    case: Case, old: Database, active: Database, writer: Writer, report: Report
 ) -> tuple[tuple[Table, ...], File | None]:
     """Compare every table over two connections, the old one in one snapshot of it all."""
-    back = case.turned
     with (
-        reach.connection(back, old, read_only=True, statement_seconds=STATEMENT_SECONDS) as theirs,
+        reach.connection(
+            case.turned, old, read_only=True, statement_seconds=STATEMENT_SECONDS
+        ) as theirs,
         reach.connection(case, active, read_only=True, statement_seconds=STATEMENT_SECONDS) as ours,
         writer.file("replay.sql") as replay,
     ):
-        differences.open_snapshot(theirs)
-        differences.normalise(ours)
-        there = {table.name: table for table in differences.tables(ours)}
         replay.line(
             f"-- Rows that only {old.id} has. Look at them, then: psql -f replay.sql\nbegin;"
         )
-        tables = tuple(
-            _table(theirs, ours, table, there.get(table.name), number, writer, replay)
-            for number, table in enumerate(differences.tables(theirs), start=1)
-        )
+        tables = _Comparison(theirs, ours, writer, replay).tables()
         replay.line("commit;")
         replay.wanted = any(each.only_old for each in tables)
-        report.say(f"{len(tables)} tables compared")
+    report.say(f"{len(tables)} tables compared")
     return tables, replay.made
 
 
-def _table(
-    theirs: Connection,
-    ours: Connection,
-    table: Listed,
-    other: Listed | None,
-    number: int,
-    writer: _Writer,
-    replay: _File,
-) -> Table:
-    """Compare one table; one that cannot be read is said, and holds the others not up."""
-    theirs.execute("savepoint one_table")
-    try:
-        return _rows(theirs, ours, table, other, number, writer, replay)
-    except (QueryFailedError, DatabaseDeniedError) as error:
-        theirs.execute("rollback to savepoint one_table")
-        why = f"could not be compared: {error.message}"
-        return Table(table=table.name, only_old=None, changed=None, note=why)
+class _Comparison:
+    """The old database beside the active one, table by table."""
 
+    def __init__(self, theirs: Connection, ours: Connection, writer: Writer, replay: Lines) -> None:
+        self._theirs = theirs
+        self._ours = ours
+        self._writer = writer
+        self._replay = replay
 
-def _rows(
-    theirs: Connection,
-    ours: Connection,
-    table: Listed,
-    other: Listed | None,
-    number: int,
-    writer: _Writer,
-    replay: _File,
-) -> Table:
-    columns = differences.shared(table, other) if other else ()
-    if other is None or not table.key or not set(table.key) <= set(columns):
-        return Table(
-            table=table.name,
-            only_old=None,
-            changed=None,
-            note=_counted(theirs, ours, table, other),
+    def tables(self) -> tuple[Table, ...]:
+        """Compare them all, in the order in which their rows can be put back."""
+        differences.open_snapshot(self._theirs)
+        differences.normalise(self._ours)
+        there = {table.name: table for table in differences.tables(self._ours)}
+        return tuple(
+            self._table(table, there.get(table.name), number)
+            for number, table in enumerate(differences.tables(self._theirs), start=1)
         )
-    only_old = changed = 0
-    safe = re.sub(r"[^A-Za-z0-9_.-]", "_", table.name)
-    with writer.file(f"{number:04}-{safe}.jsonl") as file:
-        for row in differences.differences(theirs, ours, table, columns):
-            if row.other is None:
-                only_old += 1
-                replay.line(row.insert)
-                file.line(f'{{"kind": "only-old", "row": {row.row}}}')
-            else:
-                changed += 1
-                file.line(f'{{"kind": "changed", "row": {row.row}, "active": {row.other}}}')
-        file.wanted = only_old + changed > 0
-    left = [column.name for column in table.columns if column.name not in columns]
-    note = f"compared without {', '.join(left)}, which the active database lacks" if left else ""
-    return Table(table=table.name, only_old=only_old, changed=changed, note=note, file=file.made)
+
+    def _table(self, table: Listed, other: Listed | None, number: int) -> Table:
+        """Compare one table; one that cannot be read is said, and does not hold up the others."""
+        self._theirs.execute("savepoint one_table")
+        try:
+            return self._rows(table, other, number)
+        except (QueryFailedError, DatabaseDeniedError) as error:
+            self._theirs.execute("rollback to savepoint one_table")
+            why = f"could not be compared: {error.message}"
+            return Table(table=table.name, only_old=None, changed=None, note=why)
+
+    def _rows(self, table: Listed, other: Listed | None, number: int) -> Table:
+        columns = differences.shared(table, other) if other else ()
+        if other is None or not table.key or not set(table.key) <= set(columns):
+            note = self._counted(table, other)
+            return Table(table=table.name, only_old=None, changed=None, note=note)
+        only_old = changed = 0
+        safe = re.sub(r"[^A-Za-z0-9_.-]", "_", table.name)
+        with self._writer.file(f"{number:04}-{safe}.jsonl") as file:
+            for row in differences.differences(self._theirs, self._ours, table, columns):
+                if row.other is None:
+                    only_old += 1
+                    self._replay.line(row.insert)
+                    file.line(f'{{"kind": "only-old", "row": {row.row}}}')
+                else:
+                    changed += 1
+                    file.line(f'{{"kind": "changed", "row": {row.row}, "active": {row.other}}}')
+            file.wanted = only_old + changed > 0
+        left = [column.name for column in table.columns if column.name not in columns]
+        note = f"compared without {', '.join(left)}, other in the active one" if left else ""
+        return Table(
+            table=table.name, only_old=only_old, changed=changed, note=note, file=file.made
+        )
+
+    def _counted(self, table: Listed, other: Listed | None) -> str:
+        rows = differences.count(self._theirs, table)
+        if other is None:
+            return f"{rows} rows; the active database has no such table"
+        why = "its key is another one there" if table.key else "it has no primary key"
+        return f"{rows} rows, {differences.count(self._ours, other)} in the active database; {why}"
 
 
-def _counted(theirs: Connection, ours: Connection, table: Listed, other: Listed | None) -> str:
-    rows = differences.count(theirs, table)
-    if other is None:
-        return f"{rows} rows; the active database has no such table"
-    why = "its key is another one there" if table.key else "it has no primary key"
-    return f"{rows} rows, {differences.count(ours, other)} in the active database; {why}"
-
-
-def _with_objects(case: Case, ledger: Ledger, writer: _Writer) -> Ledger:
+def _with_objects(case: Case, ledger: Ledger, writer: Writer) -> Ledger:
     counts = {"only-old": 0, "newer-old": 0, "deleted-since": 0}
     with writer.file("objects.jsonl") as file:
         for ours, theirs in bucket_pairs(case):
@@ -295,59 +277,3 @@ def _left(case: Case, ours: str, theirs: str) -> Iterator[tuple[str, Object]]:
             one.etag,
         ):
             yield "newer-old", other
-
-
-class _File:
-    """A file on this machine's disk that has no name there, so that a kill leaves nothing."""
-
-    def __init__(self, body: IO[bytes]) -> None:
-        self._body = body
-        self._digest = hashlib.sha256()
-        self.wanted = False
-        self.made: File | None = None
-
-    def line(self, text: str) -> None:
-        """Add a line."""
-        content = f"{text}\n".encode()
-        self._body.write(content)
-        self._digest.update(content)
-
-    def digest(self) -> str:
-        """Return the digest of all lines."""
-        return self._digest.hexdigest()
-
-
-class _Writer:
-    """Puts the files into the bucket."""
-
-    def __init__(self, case: Case, epoch: int) -> None:
-        self._case = case
-        self._epoch = epoch
-
-    @contextmanager
-    def file(self, name: str) -> Iterator[_File]:
-        """Write a file line by line; it is put into the bucket at the end, if it is wanted."""
-        with TemporaryFile() as body:
-            file = _File(body)
-            yield file
-            if file.wanted:
-                body.seek(0)
-                objects.write(self._case.here, self._case.site.bucket, self._key(name), body)
-                file.made = File(name=name, sha256=file.digest())
-
-    def finish(self, ledger: Ledger) -> None:
-        """Write the manifest, which says that everything else is there."""
-        document = json.dumps(asdict(ledger), indent=2, default=str).encode()
-        try:
-            objects.write(
-                self._case.here,
-                self._case.site.bucket,
-                self._key(MANIFEST),
-                document,
-                only_new=True,
-            )
-        except ConflictError:
-            return  # our own write, whose answer was lost, or that of an execution before
-
-    def _key(self, name: str) -> str:
-        return naming.ledger_key(self._case.product.name, self._epoch, name)
