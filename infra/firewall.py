@@ -24,10 +24,12 @@ class FirewallArgs:
     service_ports: Sequence[int]
     database_port: int
     control_group_id: pulumi.Input[str]
+    peer_control_cidr: str
+    """Where the other site's control host stands: groups cannot be named across regions."""
 
 
 class Firewall(pulumi.ComponentResource):
-    """Customers reach the balancer, it the hosts, they and the control host the database.
+    """Customers reach the balancer, it the hosts, they and both control hosts the database.
 
     Hosts also reach AWS, over HTTPS. Nothing leaves the database.
     """
@@ -55,29 +57,47 @@ class Firewall(pulumi.ComponentResource):
         rules.enter(
             "database-control", self.database_id, args.database_port, source=args.control_group_id
         )
+        rules.enter(
+            "database-peer-control",
+            self.database_id,
+            args.database_port,
+            cidr=args.peer_control_cidr,
+        )
         rules.leave(
             "control-database", args.control_group_id, args.database_port, to=self.database_id
         )
         self.register_outputs({})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlFirewallArgs:
+    """What a control host reaches besides AWS."""
+
+    vpc_id: pulumi.Input[str]
+    https_port: int
+    peer_cidr: str
+    database_ports: Sequence[int]
+
+
 class ControlFirewall(pulumi.ComponentResource):
-    """The control host reaches AWS and the products' public names; nobody reaches it but SSM."""
+    """The control host reaches AWS, the products' public names and the peer's databases.
+
+    Nobody reaches it but SSM.
+    """
 
     group_id: pulumi.Output[str]
 
     def __init__(
-        self,
-        name: str,
-        vpc_id: pulumi.Input[str],
-        https_port: int,
-        opts: pulumi.ResourceOptions | None = None,
+        self, name: str, args: ControlFirewallArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("standby:infra:ControlFirewall", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
-        self.group_id = group(name, "Control host", vpc_id, own)
-        for port in sorted({HTTPS, https_port}):
-            _Rules(name, own).leave(f"https-{port}", self.group_id, port, cidr=ANYWHERE)
+        self.group_id = group(name, "Control host", args.vpc_id, own)
+        rules = _Rules(name, own)
+        for port in sorted({HTTPS, args.https_port}):
+            rules.leave(f"https-{port}", self.group_id, port, cidr=ANYWHERE)
+        for port in sorted(set(args.database_ports)):
+            rules.leave(f"peer-databases-{port}", self.group_id, port, cidr=args.peer_cidr)
         self.register_outputs({"group_id": self.group_id})
 
 

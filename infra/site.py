@@ -12,9 +12,9 @@ from infra import facts
 from infra.alarms import Alerts, AlertsArgs, DatabaseAlarms, DatabaseAlarmsArgs
 from infra.credentials import Credentials, CredentialsArgs
 from infra.database import Birth, Database, DatabaseArgs
-from infra.firewall import ControlFirewall, Firewall, FirewallArgs
+from infra.firewall import ControlFirewall, ControlFirewallArgs, Firewall, FirewallArgs
 from infra.hosts import Hosts, HostsArgs
-from infra.network import Network, NetworkArgs
+from infra.network import Network, NetworkArgs, subnets
 from infra.region import Region, connect
 from infra.service import Balancer, BalancerArgs
 from infra.storage import Bucket, BucketArgs, Key
@@ -42,7 +42,14 @@ def build(settings: Settings, placement: Placement) -> None:
         key=key,
         topic_arn=_alerts(name, settings, key, region).topic_arn,
         control=ControlFirewall(
-            f"{name}-control", network.vpc_id, settings.https_port, region.options()
+            f"{name}-control",
+            ControlFirewallArgs(
+                vpc_id=network.vpc_id,
+                https_port=settings.https_port,
+                peer_cidr=str(settings.peer_of(placement.site).cidr),
+                database_ports=[product.database.port for product in settings.products],
+            ),
+            region.options(),
         ),
         zone_id=aws.route53.get_zone_output(
             name=settings.zone, opts=region.invoke_options()
@@ -109,7 +116,7 @@ def _sources(settings: Settings, placement: Placement) -> dict[str, pulumi.Outpu
 def _deploy(product: Product, ground: _Ground) -> dict[str, Any]:
     """Make one product at this site and return its facts."""
     settings, placement, region = ground.settings, ground.placement, ground.region
-    name = f"{product.name}-{placement.site}"
+    name, peer = f"{product.name}-{placement.site}", settings.peer_of(placement.site)
     firewall = Firewall(
         name,
         FirewallArgs(
@@ -118,6 +125,7 @@ def _deploy(product: Product, ground: _Ground) -> dict[str, Any]:
             service_ports=[service.port for service in product.services],
             database_port=product.database.port,
             control_group_id=ground.control.group_id,
+            peer_control_cidr=subnets(peer.cidr, len(peer.zones))["private"][0],
         ),
         region.options(),
     )

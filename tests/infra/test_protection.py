@@ -133,7 +133,9 @@ def test_databases_and_balancers_speak_tls_only(site: Declaration) -> None:
 
 def test_nothing_but_the_balancer_answers_the_world(site: Declaration) -> None:
     open_to_all = [
-        each for each in site.of("vpc:SecurityGroupIngressRule") if "cidrIpv4" in each.inputs
+        each
+        for each in site.of("vpc:SecurityGroupIngressRule")
+        if each.inputs.get("cidrIpv4") == "0.0.0.0/0"
     ]
     assert len(open_to_all) == 2
     for rule in open_to_all:
@@ -149,12 +151,22 @@ def test_databases_have_no_way_out_and_only_hosts_and_control_have_one_in(
         for each in site.of("vpc:SecurityGroupEgressRule")
         if each.inputs["securityGroupId"].endswith("-database-id")
     ]
-    sources = {
-        each.inputs["referencedSecurityGroupId"].rpartition("/")[2]
+    rules = [
+        each.inputs
         for each in site.of("vpc:SecurityGroupIngressRule")
         if each.inputs["securityGroupId"].endswith("-database-id")
+    ]
+    sources = {
+        each["referencedSecurityGroupId"].rpartition("/")[2]
+        for each in rules
+        if "referencedSecurityGroupId" in each
     }
     place = site.stack
+    # The other site's control host, by its subnet alone: it tells what never replicated.
+    other = {"primary": "10.20.", "dr": "10.10."}[place]
+    (abroad,) = {each["cidrIpv4"] for each in rules if "cidrIpv4" in each}
+    assert abroad.startswith(other)
+    assert int(abroad.rpartition("/")[2]) > 16
     assert sources == {
         f"rlg-data-{place}-hosts-id",
         f"rlg-fans-{place}-hosts-id",
