@@ -24,11 +24,30 @@ OPERATIONS: dict[str, frozenset[str]] = {
     "ec2": frozenset({"DescribeImages", "DescribeInstances", "DescribeInstanceTypes"}),
     "elbv2": frozenset({"DescribeRules", "DescribeTargetHealth", "ModifyListener", "ModifyRule"}),
     "rds": frozenset(
-        {"CreateDBSnapshot", "DescribeDBInstances", "DescribeDBSnapshots", "PromoteReadReplica"}
+        {
+            "CreateDBInstanceReadReplica",
+            "CreateDBSnapshot",
+            "DescribeDBInstances",
+            "DescribeDBSnapshots",
+            "ModifyDBInstance",
+            "PromoteReadReplica",
+        }
     ),
     # HeadBucket and CreateSession are the SDK's own: a bucket's region, a directory bucket.
     "s3": frozenset(
-        {"CreateSession", "GetObject", "HeadBucket", "HeadObject", "ListObjectsV2", "PutObject"}
+        {
+            "CopyObject",
+            "CreateSession",
+            "DeleteBucketReplication",
+            "GetBucketEncryption",
+            "GetBucketReplication",
+            "GetObject",
+            "HeadBucket",
+            "HeadObject",
+            "ListObjectsV2",
+            "PutBucketReplication",
+            "PutObject",
+        }
     ),
     "secretsmanager": frozenset({"GetSecretValue"}),
     "service-quotas": frozenset({"GetServiceQuota"}),

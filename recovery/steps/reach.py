@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 from recovery import names
 from recovery.cloud import databases, secrets
@@ -21,6 +21,13 @@ from recovery.engine.errors import OutsideError
 from recovery.steps.case import Case
 
 T = TypeVar("T")
+
+
+class How(TypedDict, total=False):
+    """How a connection is used, where it is not as always."""
+
+    read_only: bool
+    statement_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +59,18 @@ def ask(
 
 @contextmanager
 def connection(
-    case: Case, database: Database, *, maintenance: bool = False
+    case: Case,
+    database: Database,
+    *,
+    maintenance: bool = False,
+    name: str | None = None,
+    **how: Unpack[How],
 ) -> Generator[Connection]:
     """Connect with the product's credentials, verifying the server's certificate.
 
     `maintenance`: not to the product's database, which may be closed, but to the server's own. The
     users and passwords of the peer's database are the same, as its catalogue replicates.
+    `name`: another database of the server than the product's.
     """
     if database.host is None:
         raise DatabaseUnreachableError(database.id, "RDS has given it no endpoint yet")
@@ -67,11 +80,12 @@ def connection(
             host=database.host,
             address=names.resolve(database.host, case.resolver)[0],
             port=database.port,
-            name=gate.MAINTENANCE if maintenance else case.deployment.database_name,
+            name=gate.MAINTENANCE if maintenance else name or case.deployment.database_name,
         ),
         postgres.Credentials(
             username=found.get("username", ""), password=found.get("password", "")
         ),
+        **how,
     )
     try:
         yield connected
