@@ -50,6 +50,8 @@ class Database:
     source: Database | None = None
     """What it replicates; None for a writer."""
     link_address: str | None = None
+    slot: str
+    """The replication slot that this database uses on its source; it keeps it when renamed."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Keeps starting, stopping, promoting and killing the server apart."""
     stopped: bool = False
@@ -59,11 +61,6 @@ class Database:
     def id(self) -> str:
         """The instance's identifier."""
         return self.instance.db_instance_identifier
-
-    @property
-    def slot(self) -> str:
-        """The replication slot that this database uses on its source."""
-        return f"rds_{self.region}_{self.id}".replace("-", "_")[:63]
 
     @property
     def runs(self) -> bool:
@@ -102,12 +99,20 @@ class Servers:
             address=address,
             folder=folder,
             source=source,
+            slot=f"rds_{instance.region}_{instance.db_instance_identifier}".replace("-", "_")[:63],
         )
         if source:
             database.link_address = next(self._links)
         self._databases[instance.arn] = database
         self._context.changed.set()
         return database
+
+    def rename(self, database: Database, act: Callable[[], None]) -> None:
+        """Find a database by the ARN that its instance has after `act`, done under the lock."""
+        with self._context.lock:
+            act()
+            self._databases[database.instance.arn] = self._databases.pop(database.arn)
+            database.arn = database.instance.arn
 
     def operate(
         self,
