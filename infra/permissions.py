@@ -74,6 +74,7 @@ def _looks() -> list[access.Statement]:
         access.allow(
             [
                 "autoscaling:DescribeAutoScalingGroups",
+                "cloudwatch:DescribeAlarms",
                 "cloudwatch:GetMetricStatistics",
                 "ec2:DescribeImages",
                 "ec2:DescribeInstanceTypes",

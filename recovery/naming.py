@@ -21,6 +21,9 @@ Published in the region of that site. The alarm on it there feeds the health che
 *peer's* failover record.
 """
 
+UNCLAIMED_SITE = "primary"
+"""The site whose failover record answers where neither site claims the traffic, or both do."""
+
 HEALTHY_METRIC = "HealthyAt"
 """Unix time at which the product was last seen healthy; published in the peer's region."""
 

@@ -20,7 +20,7 @@ from recovery.cloud import objects
 from recovery.cloud.databases import Database
 from recovery.cloud.errors import NotFoundError
 from recovery.cloud.objects import Object
-from recovery.database import differences
+from recovery.database import differences, gate
 from recovery.database.differences import Listed
 from recovery.database.errors import DatabaseDeniedError, QueryFailedError
 from recovery.database.postgres import CLOSED_WORDS, Connection
@@ -33,7 +33,6 @@ from recovery.steps.ledger_files import MANIFEST, File, Lines, Writer
 from recovery.steps.old_database import look
 
 STATEMENT_SECONDS = 600.0
-_POSTGRES = "postgres"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +143,9 @@ def why_closed(case: Case, old: Database, standing_execution: str) -> str | None
             raise StepFailedError(
                 f"{old.id} is closed, and no switchover closed it: alter database "
                 f"{case.deployment.database_name} with allow_connections true, from its database "
-                f"{_POSTGRES}"
+                f"{gate.MAINTENANCE}"
             ) from error
-    with reach.connection(case.turned, old, name=_POSTGRES, read_only=True) as connection:
+    with reach.connection(case.turned, old, maintenance=True, read_only=True) as connection:
         position = connection.row("select pg_current_wal_lsn()::text")
     return (
         f"closed by {standing_execution}, which proved that everything had replicated; "

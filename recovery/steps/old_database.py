@@ -66,6 +66,12 @@ def is_kept(case: Case, epoch: int) -> Seen:
     return Seen(holds=status == AVAILABLE, text=f"snapshot {name} is {status or 'not made yet'}")
 
 
+def is_snapshot_begun(case: Case, epoch: int) -> bool:
+    """Say whether the snapshot was asked for."""
+    name = naming.kept_snapshot_id(case.peer_deployment.database, epoch)
+    return databases.snapshot_status(case.turned.here, name) is not None
+
+
 def keep(case: Case, epoch: int, report: Report) -> None:
     """Take the snapshot and wait until it is there."""
     name = naming.kept_snapshot_id(case.peer_deployment.database, epoch)

@@ -63,14 +63,12 @@ def connection(
     database: Database,
     *,
     maintenance: bool = False,
-    name: str | None = None,
     **how: Unpack[How],
 ) -> Generator[Connection]:
     """Connect with the product's credentials, verifying the server's certificate.
 
     `maintenance`: not to the product's database, which may be closed, but to the server's own. The
     users and passwords of the peer's database are the same, as its catalogue replicates.
-    `name`: another database of the server than the product's.
     """
     if database.host is None:
         raise DatabaseUnreachableError(database.id, "RDS has given it no endpoint yet")
@@ -80,7 +78,7 @@ def connection(
             host=database.host,
             address=names.resolve(database.host, case.resolver)[0],
             port=database.port,
-            name=gate.MAINTENANCE if maintenance else name or case.deployment.database_name,
+            name=gate.MAINTENANCE if maintenance else case.deployment.database_name,
         ),
         postgres.Credentials(
             username=found.get("username", ""), password=found.get("password", "")

@@ -15,9 +15,11 @@ from recovery.assignment import Assignment
 from recovery.cloud import objects
 from recovery.engine import wait
 from recovery.engine.errors import OutsideError, RefusedError
+from recovery.engine.gates import Go
 from recovery.engine.plan import Report, Seen
 from recovery.steps import (
     check_protection,
+    claims,
     ledger,
     new_replica,
     old_database,
@@ -48,6 +50,7 @@ class Reprotection:
     """What was copied, once this execution has compared the buckets."""
     verified: str | None = None
     told: set[str] = field(default_factory=set[str])
+    approvals: list[Go] = field(default_factory=list[Go])
 
     def is_checked(self) -> Seen:
         """Say whether the checks passed in this execution."""
@@ -78,11 +81,17 @@ class Reprotection:
     def is_carried(self) -> Seen:
         """Say whether the three tables say the same."""
         found = assign.shown(self.case)
-        wanted = replace(self.target, alone=False, settled=True)
-        behind = [region for region, answer in found.items() if answer != wanted]
+        behind = [region for region, answer in found.items() if not self._is_carried_to(answer)]
         if behind:
             return Seen(holds=False, text=f"{', '.join(behind)} does not have the assignment")
-        return Seen(holds=True, text=f"all tables name {wanted.site} in epoch {wanted.epoch}")
+        now = self.target
+        return Seen(holds=True, text=f"all tables name {now.site} in epoch {now.epoch}")
+
+    def _is_carried_to(self, told: Assignment | OutsideError | None) -> bool:
+        """Say whether a table says what all must; who claims the traffic is another step's."""
+        return isinstance(told, Assignment) and self.target == replace(
+            told, claim=self.target.claim
+        )
 
     def carry(self, report: Report) -> None:
         """Bring the table of the site that was away up to date, so that its guards obey."""
@@ -141,13 +150,21 @@ class Reprotection:
         reverse_files.reverse(self.case)
         self.backfilled = reverse_files.backfill(self.case, report)
 
-    def is_armed(self) -> Seen:
+    def are_hosts_armed(self) -> Seen:
         """Say whether the standby's hosts wait, behind a balancer that forwards."""
         return rearm.is_armed(self.case)
 
-    def arm(self, report: Report) -> None:
+    def arm_hosts(self, report: Report) -> None:
         """Scale the standby's hosts, and undo the fencing of its balancer."""
         rearm.arm(self.case, report)
+
+    def is_switch_armed(self) -> Seen:
+        """Say whether the traffic could be claimed by the standby."""
+        return claims.is_armed(self.case, self.target)
+
+    def arm_switch(self, report: Report) -> None:
+        """Let nobody claim the traffic who need not."""
+        claims.arm(self.case, self.target, report)
 
     def is_verified(self) -> Seen:
         """Say whether this execution verified the protection."""
@@ -233,15 +250,24 @@ class Reprotection:
 def reprotection_of(case: Case) -> Reprotection:
     """Return what is to be brought about, under the assignment as it is.
 
-    RefusedError where there is none, or it is the peer's: what the checks would say.
+    Where that is none of the case's site, the checks refuse.
     """
     now = check_protection.standing(case)
     if now is None or now.site != case.site.name:
-        raise RefusedError(check_protection.about_assignment(case).text)
+        return blank_reprotection(case)
     try:
-        resumes = (
-            look(case, now.epoch).aside is not None or old_database.is_kept(case, now.epoch).holds
+        resumes = look(case, now.epoch).aside is not None or old_database.is_snapshot_begun(
+            case, now.epoch
         )
     except OutsideError:
         resumes = False  # the checks say what does not answer
-    return Reprotection(case=case, target=replace(now, settled=True, alone=False), resumes=resumes)
+    target = replace(now, settled=True, alone=False)
+    return Reprotection(case=case, target=target, resumes=resumes)
+
+
+def blank_reprotection(case: Case) -> Reprotection:
+    """Return a reprotection under an assignment that there is not."""
+    target = Assignment(
+        site=case.site.name, epoch=0, claim=False, settled=True, execution=case.execution
+    )
+    return Reprotection(case=case, target=target, resumes=False)
