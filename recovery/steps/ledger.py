@@ -43,6 +43,8 @@ class Table:
     only_old: int | None
     changed: int | None
     note: str = ""
+    renumbered: int = 0
+    """Of `only_old`, those that replay.sql puts back under a new number."""
     file: File | None = None
 
 
@@ -165,7 +167,8 @@ def _compare(
         writer.file("replay.sql") as replay,
     ):
         replay.line(
-            f"-- Rows that only {old.id} has. Look at them, then: psql -f replay.sql\nbegin;"
+            f"-- Rows that only {old.id} has. Look at them, then: psql -f replay.sql\n"
+            f"begin;\n{differences.AS_TEXT};"
         )
         tables = _Comparison(theirs, ours, writer, replay).tables()
         replay.line("commit;")
@@ -182,6 +185,8 @@ class _Comparison:
         self._ours = ours
         self._writer = writer
         self._replay = replay
+        self._moved: set[str] = set()
+        """Tables of which rows get new numbers, or may point to such rows."""
 
     def tables(self) -> tuple[Table, ...]:
         """Compare them all, in the order in which their rows can be put back."""
@@ -208,22 +213,40 @@ class _Comparison:
         if other is None or not table.key or not set(table.key) <= set(columns):
             note = self._counted(table, other)
             return Table(table=table.name, only_old=None, changed=None, note=note)
-        only_old = changed = 0
+        only_old = changed = renumbered = 0
+        doubtful = sorted(table.parents & self._moved)
         safe = re.sub(r"[^A-Za-z0-9_.-]", "_", table.name)
         with self._writer.file(f"{number:04}-{safe}.jsonl") as file:
             for row in differences.differences(self._theirs, self._ours, table, columns):
                 if row.other is None:
                     only_old += 1
-                    self._replay.line(row.insert)
+                    renumbered += row.renumbered
+                    points_to_itself = row.renumbered and table.name in table.parents
+                    self._replay.line(
+                        f"-- {row.insert}" if doubtful or points_to_itself else row.insert
+                    )
                     file.line(f'{{"kind": "only-old", "row": {row.row}}}')
                 else:
                     changed += 1
                     file.line(f'{{"kind": "changed", "row": {row.row}, "active": {row.other}}}')
             file.wanted = only_old + changed > 0
+        if renumbered or (doubtful and only_old):
+            self._moved.add(table.name)
         left = [column.name for column in table.columns if column.name not in columns]
-        note = f"compared without {', '.join(left)}, other in the active one" if left else ""
+        notes = {
+            f"compared without {', '.join(left)}, other in the active one": left,
+            f"{renumbered} rows get new numbers: the active one goes on from older": renumbered,
+            f"in replay.sql as comments: rows of {', '.join(doubtful)} get new numbers": (
+                doubtful and only_old
+            ),
+        }
         return Table(
-            table=table.name, only_old=only_old, changed=changed, note=note, file=file.made
+            table=table.name,
+            only_old=only_old,
+            changed=changed,
+            renumbered=renumbered,
+            note="; ".join(note for note, holds in notes.items() if holds),
+            file=file.made,
         )
 
     def _counted(self, table: Listed, other: Listed | None) -> str:

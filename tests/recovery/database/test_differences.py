@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from recovery.database import differences, postgres
+from recovery.database import comparison, differences, postgres
 from tests.recovery.conftest import credentials, open_session
 
 _numbers = itertools.count(1)
@@ -86,6 +86,72 @@ def test_rows_that_only_the_old_one_has_are_found_and_can_be_replayed(pair):
     assert found(pair) == {"public.payments": []}
 
 
+def replay(active, rows):
+    active.execute(differences.AS_TEXT)
+    for row in rows:
+        if row.other is None:
+            active.execute(row.insert)
+
+
+def parted(pair, table):
+    """Both have rows 1 to 3 of a numbered table, then each goes on for itself."""
+    both(pair, table, "insert into t (note) values ('a'), ('b'), ('c')")
+
+
+def test_rows_whose_numbers_both_gave_out_are_lost_ones_and_get_new_numbers(pair):
+    old, active = pair
+    parted(pair, "create table t (id bigserial primary key, note text, at timestamptz, doc json)")
+    old.execute(
+        """insert into t (note, at, doc)
+           values ('lost 4', '2026-01-01 00:00:00.5+01', '{"a": 1}')"""
+    )
+    old.execute("insert into t (note) values ('lost 5'), ('lost 6')")
+    active.execute("insert into t (note) values ('new 4'), ('new 5')")
+
+    rows = found(pair)["public.t"]
+
+    assert [(json.loads(row.row)["note"], row.other, row.renumbered) for row in rows] == [
+        ("lost 4", None, True), ("lost 5", None, True), ("lost 6", None, True),
+    ]  # fmt: skip
+    active.execute("set timezone = 'Asia/Tokyo'")
+    replay(active, rows)
+    replay(active, rows)
+    assert active.rows("select id, note from t order by id") == [
+        (1, "a"), (2, "b"), (3, "c"), (4, "new 4"), (5, "new 5"),
+        (6, "lost 4"), (7, "lost 5"), (8, "lost 6"),
+    ]  # fmt: skip
+    active.execute("insert into t (note) values ('a later one')")
+
+
+def test_a_row_that_came_again_under_another_number_is_no_loss(pair):
+    old, active = pair
+    parted(pair, "create table t (id bigserial primary key, note text unique)")
+    old.execute("insert into t (note) values ('lost'), ('repeated')")
+    active.execute("insert into t (note) values ('new'), ('newer'), ('repeated')")
+    rows = found(pair)["public.t"]
+    assert [(json.loads(r.row)["note"], r.other and json.loads(r.other)["id"]) for r in rows] == [
+        ("lost", None), ("repeated", 6),
+    ]  # fmt: skip
+
+
+def test_a_row_that_was_there_when_they_parted_is_the_same_whatever_became_of_it(pair):
+    parted(pair, "create table t (id int generated always as identity primary key, note text)")
+    pair[0].execute("insert into t (note) values ('lost')")
+    pair[1].execute("update t set note = 'B' where id = 2")
+    pair[1].execute("delete from t where id = 1")
+    rows = found(pair)["public.t"]
+    assert [(json.loads(row.row)["id"], row.other is None, row.renumbered) for row in rows] == [
+        (1, True, False), (2, False, False), (4, True, True),
+    ]  # fmt: skip
+    replay(pair[1], rows)
+    assert pair[1].rows("select id, note from t order by id") == [
+        (1, "a"),
+        (2, "B"),
+        (3, "c"),
+        (4, "lost"),
+    ]
+
+
 def test_a_row_that_differs_is_told_with_both_its_versions(pair):
     both(pair, "create table t (id int primary key, n numeric)", "insert into t values (1, 1.0)")
     pair[0].execute("update t set n = 2.50")
@@ -94,8 +160,8 @@ def test_a_row_that_differs_is_told_with_both_its_versions(pair):
 
 
 def test_many_chunks_with_random_keys_miss_no_row(pair, monkeypatch):
-    monkeypatch.setattr(differences, "CHUNK", 7)
-    monkeypatch.setattr(differences, "_ROWS", 2)
+    monkeypatch.setattr(comparison, "CHUNK", 7)
+    monkeypatch.setattr(comparison, "_ROWS", 2)
     both(
         pair,
         "create table t (id uuid primary key, n int)",
