@@ -21,7 +21,7 @@ from lab.aws.addresses import loopback
 from lab.aws.patch import replace, wrap
 from lab.aws.rds_rename import renaming, take_name
 from lab.aws.rds_replica import copy_into
-from lab.aws.rds_servers import Database, Servers, parameters_of
+from lab.aws.rds_servers import Database, Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ class Instances:
         instance._master_user_password = None
         self._settle(instance, wanted.get("availability_zone"))
         database = self._servers.add(instance, self._place(instance))
-        parameters = parameters_of(instance)
+        parameters = rules.parameters_of(instance)
 
         def act() -> None:
             if instance.engine != "postgres":
@@ -132,7 +132,7 @@ class Instances:
         backend.databases[name] = replica
         source.add_replica(replica)
         database = self._servers.add(replica, self._place(replica), origin)
-        parameters = parameters_of(replica)
+        parameters = rules.parameters_of(replica)
 
         def act() -> None:
             if replica.engine == "postgres":

@@ -8,13 +8,14 @@ starts them as they were.
 # pyright: reportPrivateUsage=false
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg2
 
@@ -92,6 +93,8 @@ class Servers:
     def add(self, instance: DBInstance, address: str, source: Database | None = None) -> Database:
         """Take up an instance that has no server yet."""
         folder = self._context.run_dir / "pg" / f"{instance.region}.{instance.resource_id}"
+        if any(each.folder == folder for each in self):  # of one that was renamed since
+            folder = folder.with_name(f"{folder.name}.{len(self._databases)}")
         database = Database(
             instance=instance,
             arn=instance.arn,
@@ -279,7 +282,8 @@ class Servers:
                     source.server.drop_slot(slot)
                 except self._failures:
                     continue
-                self._abandoned_slots.remove(entry)
+                with contextlib.suppress(ValueError):  # another thread was faster
+                    self._abandoned_slots.remove(entry)
 
 
 _PATIENCE_SECONDS = 1.0
@@ -294,14 +298,3 @@ def _kill_server(database: Database) -> None:
     finally:
         if waited:
             database.lock.release()
-
-
-def parameters_of(instance: Any) -> dict[str, str]:
-    """Return the values that an instance's parameter group sets."""
-    groups = instance.db_parameter_groups()
-    return {
-        name: str(facts["ParameterValue"])
-        for group in groups
-        for name, facts in group.parameters.items()
-        if "ParameterValue" in facts
-    }

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 AVAILABLE = "available"
 BACKING_UP = "backing-up"
+FAILED = "failed"
+"""RDS could not do it, and will not by itself (Amazon RDS User Guide, DB instance status)."""
 PASSING = frozenset(
     {
         BACKING_UP,

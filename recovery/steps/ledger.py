@@ -8,7 +8,6 @@ active's site bucket, encrypted by its key, and hold customers' data; no secret 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -21,31 +20,18 @@ from recovery.cloud.databases import Database
 from recovery.cloud.errors import NotFoundError
 from recovery.cloud.objects import Object
 from recovery.database import differences, gate
-from recovery.database.differences import Listed
-from recovery.database.errors import DatabaseDeniedError, QueryFailedError
-from recovery.database.postgres import CLOSED_WORDS, Connection
+from recovery.database.errors import DatabaseDeniedError
+from recovery.database.postgres import CLOSED_WORDS
 from recovery.engine.errors import StepFailedError
 from recovery.engine.plan import Report
 from recovery.steps import reach
 from recovery.steps.both_buckets import bucket_pairs, paired
 from recovery.steps.case import Case
-from recovery.steps.ledger_files import MANIFEST, File, Lines, Writer
+from recovery.steps.ledger_files import MANIFEST, File, Writer
+from recovery.steps.ledger_tables import Comparison, Table
 from recovery.steps.old_database import look
 
 STATEMENT_SECONDS = 600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """What was found in one table; None: not compared, and `note` says why."""
-
-    table: str
-    only_old: int | None
-    changed: int | None
-    note: str = ""
-    renumbered: int = 0
-    """Of `only_old`, those that replay.sql puts back under a new number."""
-    file: File | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,91 +156,11 @@ def _compare(
             f"-- Rows that only {old.id} has. Look at them, then: psql -f replay.sql\n"
             f"begin;\n{differences.AS_TEXT};"
         )
-        tables = _Comparison(theirs, ours, writer, replay).tables()
+        tables = Comparison(theirs, ours, writer, replay).tables()
         replay.line("commit;")
         replay.wanted = any(each.only_old for each in tables)
     report.say(f"{len(tables)} tables compared")
     return tables, replay.made
-
-
-class _Comparison:
-    """The old database beside the active one, table by table."""
-
-    def __init__(self, theirs: Connection, ours: Connection, writer: Writer, replay: Lines) -> None:
-        self._theirs = theirs
-        self._ours = ours
-        self._writer = writer
-        self._replay = replay
-        self._moved: set[str] = set()
-        """Tables of which rows get new numbers, or may point to such rows."""
-
-    def tables(self) -> tuple[Table, ...]:
-        """Compare them all, in the order in which their rows can be put back."""
-        differences.open_snapshot(self._theirs)
-        differences.normalise(self._ours)
-        there = {table.name: table for table in differences.tables(self._ours)}
-        return tuple(
-            self._table(table, there.get(table.name), number)
-            for number, table in enumerate(differences.tables(self._theirs), start=1)
-        )
-
-    def _table(self, table: Listed, other: Listed | None, number: int) -> Table:
-        """Compare one table; one that cannot be read is said, and does not hold up the others."""
-        self._theirs.execute("savepoint one_table")
-        try:
-            return self._rows(table, other, number)
-        except (QueryFailedError, DatabaseDeniedError) as error:
-            self._theirs.execute("rollback to savepoint one_table")
-            why = f"could not be compared: {error.message}"
-            return Table(table=table.name, only_old=None, changed=None, note=why)
-
-    def _rows(self, table: Listed, other: Listed | None, number: int) -> Table:
-        columns = differences.shared(table, other) if other else ()
-        if other is None or not table.key or not set(table.key) <= set(columns):
-            note = self._counted(table, other)
-            return Table(table=table.name, only_old=None, changed=None, note=note)
-        only_old = changed = renumbered = 0
-        doubtful = sorted(table.parents & self._moved)
-        safe = re.sub(r"[^A-Za-z0-9_.-]", "_", table.name)
-        with self._writer.file(f"{number:04}-{safe}.jsonl") as file:
-            for row in differences.differences(self._theirs, self._ours, table, columns):
-                if row.other is None:
-                    only_old += 1
-                    renumbered += row.renumbered
-                    points_to_itself = row.renumbered and table.name in table.parents
-                    self._replay.line(
-                        f"-- {row.insert}" if doubtful or points_to_itself else row.insert
-                    )
-                    file.line(f'{{"kind": "only-old", "row": {row.row}}}')
-                else:
-                    changed += 1
-                    file.line(f'{{"kind": "changed", "row": {row.row}, "active": {row.other}}}')
-            file.wanted = only_old + changed > 0
-        if renumbered or (doubtful and only_old):
-            self._moved.add(table.name)
-        left = [column.name for column in table.columns if column.name not in columns]
-        notes = {
-            f"compared without {', '.join(left)}, other in the active one": left,
-            f"{renumbered} rows get new numbers: the active one goes on from older": renumbered,
-            f"in replay.sql as comments: rows of {', '.join(doubtful)} get new numbers": (
-                doubtful and only_old
-            ),
-        }
-        return Table(
-            table=table.name,
-            only_old=only_old,
-            changed=changed,
-            renumbered=renumbered,
-            note="; ".join(note for note, holds in notes.items() if holds),
-            file=file.made,
-        )
-
-    def _counted(self, table: Listed, other: Listed | None) -> str:
-        rows = differences.count(self._theirs, table)
-        if other is None:
-            return f"{rows} rows; the active database has no such table"
-        why = "its key is another one there" if table.key else "it has no primary key"
-        return f"{rows} rows, {differences.count(self._ours, other)} in the active database; {why}"
 
 
 def _with_objects(case: Case, ledger: Ledger, writer: Writer) -> Ledger:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recovery import naming
 from recovery.cloud import databases
-from recovery.cloud.databases import AVAILABLE, Database
+from recovery.cloud.databases import AVAILABLE, FAILED, Database
 from recovery.cloud.errors import ConflictError, RejectedError
 from recovery.database import postgres
 from recovery.engine.errors import RefusedError, StepFailedError
@@ -54,6 +54,12 @@ def make(case: Case, epoch: int, report: Report) -> None:
 
     def going() -> Seen:
         replica = look(case, epoch).replica
+        if replica is not None and replica.status == FAILED:
+            raise StepFailedError(
+                f"replica {replica.id} is {FAILED}: see its events in RDS, then delete it: aws rds "
+                f"delete-db-instance --region {region.name} --db-instance-identifier {replica.id} "
+                "--skip-final-snapshot"
+            )
         if replica is None:
             _create(case, epoch)
         elif replica.status == AVAILABLE and replica.retention_days == 0:
