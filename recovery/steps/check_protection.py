@@ -16,6 +16,9 @@ from recovery.steps.finding import Finding, refused
 from recovery.steps.new_replica import replicates_active
 from recovery.steps.old_database import Standing, look
 
+STANDBY = "standby"
+"""The finding that a replica of the active database is there."""
+
 
 def assess(case: Case, epoch: int) -> list[Finding]:
     """Return what speaks for and against protecting the product in the peer's region."""
@@ -114,8 +117,8 @@ def _old(case: Case, found: Standing) -> Finding:
     name, region = case.peer_deployment.database, case.peer.region
     if found.replica is not None:
         if replicates_active(case, found.replica):
-            text = f"{name} is a replica of {case.deployment.database} already"
-            return Finding(check="old database", verdict="ok", text=text)
+            text = f"protected already: {name} is a replica of {case.deployment.database}"
+            return Finding(check=STANDBY, verdict="ok", text=text)
         return refused(
             "old database",
             f"{name} is a replica of {found.replica.source}, not of {case.deployment.database}; "

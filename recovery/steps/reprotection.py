@@ -46,6 +46,8 @@ class Reprotection:
     promoted: bool = False
     """Never: nothing here cannot be gone back on, or on with, by running it again."""
     checked: str | None = None
+    stands: bool = False
+    """Whether the standby was there before anything was changed in this epoch."""
     backfilled: str | None = None
     """What was copied, once this execution has compared the buckets."""
     verified: str | None = None
@@ -76,7 +78,9 @@ class Reprotection:
             raise RefusedError(f"{waits}; it was not over within {CHECK_SECONDS / 60:.0f} min")
         for finding in found:
             report.say(f"{finding.check}: {finding.text}")
-        self.checked = f"nothing speaks against {self.case.peer.region}"
+        stands = [each.text for each in found if each.check == check_protection.STANDBY]
+        self.stands = bool(stands) and not self.resumes
+        self.checked = "; ".join(stands) or f"nothing speaks against {self.case.peer.region}"
 
     def is_carried(self) -> Seen:
         """Say whether the three tables say the same."""
@@ -186,6 +190,8 @@ class Reprotection:
 
     def was_told(self) -> Seen:
         """Say whether people know that the product is protected."""
+        if self.stands:
+            return Seen(holds=True, text="it was protected before, which is no news")
         told = self._message in self.told or notify.was_told(
             self.case.here, self.case.site, self._message
         )

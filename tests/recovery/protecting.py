@@ -20,7 +20,6 @@ from tests.recovery.simulated import HERE, OURS, THEIRS, THERE, WITNESS, Cloud, 
 ACTIVE, OLD, ASIDE = "rlg-data-dr-1", "rlg-data-primary-1", "rlg-data-primary-1-old-2"
 KEPT = "rlg-data-primary-1-kept-2"
 TABLE = "public.entries"
-LOST = {"public.entries": {"7": "lost"}}
 KEY = f"arn:aws:kms:{THERE}:1:key/standby"
 FILES = {site: f"rlg-data-files-1-{region}" for site, region in (("dr", HERE), ("primary", THERE))}
 PAGES = {name: bucket.replace("files", "frontend") for name, bucket in FILES.items()}
@@ -40,7 +39,7 @@ class Parted(Cloud):
         self.beats = 0
         self.streams = True
         self.rows = {
-            OLD: {TABLE: {"1": "a", **LOST[TABLE]}},
+            OLD: {TABLE: {"1": "a", "7": "lost"}},
             ACTIVE: {TABLE: {"1": "a", "8": "new"}},
         }
         self.stored = {}

@@ -3,6 +3,7 @@
 import io
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from tests.recovery.protecting import (
     THEN,
     Parted,
 )
-from tests.recovery.simulated import HERE, THERE, WITNESS
+from tests.recovery.simulated import HERE, THERE, WITNESS, Fault, Killed
 
 ASSIGNMENT = naming.assignment_item("rlg-data")
 REGIONS = (HERE, WITNESS, THERE)
@@ -82,8 +83,8 @@ def assert_protected(cloud):
     assert (cloud.snapshots_taken, cloud.snapshots) == ([KEPT], {KEPT: "available"})
     assert cloud.renames == [(OLD, ASIDE)]
     assert cloud.replicas_asked == [OLD]
-    assert {name: each.source for name, each in cloud.databases.items() if name != "rlg-data-dr-1"} == {
-        OLD: cloud.databases[ACTIVE].arn, ASIDE: None,
+    assert {name: each.source for name, each in cloud.databases.items()} == {
+        ACTIVE: None, OLD: cloud.databases[ACTIVE].arn, ASIDE: None,
     }  # fmt: skip
     assert cloud.databases[OLD].retention_days == 1
     assert ASIDE in cloud.protected
@@ -144,15 +145,201 @@ def test_an_undisturbed_reprotect_protects(cloud, run):
 
 def test_run_again_it_says_that_all_holds_and_changes_nothing(cloud, run):
     run(cloud)
-    before = len([call for call in cloud.writes if call.step not in {"verify-protection"}])
     outcome = run(cloud)
     assert (outcome.exit_code, outcome.error) == (0, None)
     acted = {step.name for step in outcome.steps if not step.skipped}
     assert acted == {"check-sites", "reverse-files", "verify-protection"}
     assert_protected(cloud)
     assert cloud.published == [TOLD]
-    assert "is a replica of rlg-data-dr-1 already" in said(outcome, "check-sites")
+    assert said(outcome, "check-sites") == (
+        "protected already: rlg-data-primary-1 is a replica of rlg-data-dr-1"
+    )
 
 
 def said(outcome, step):
     return next(each.text for each in outcome.steps if each.name == step)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [(call, "kill-before") for call in CALLS] + [(call, "kill-after") for call in WRITES],
+    ids=str,
+)
+def test_killed_at_any_call_the_same_command_goes_on(cloud, run, call, kind):
+    cloud.fault = Fault(call, kind)
+    with pytest.raises(Killed):
+        run(cloud)
+    outcome = run(cloud)
+    assert (outcome.exit_code, outcome.error, outcome.deviations) == (0, None, [])
+    assert_protected(cloud)
+    assert_ledger_is_whole(cloud)
+
+
+@pytest.mark.parametrize("kind", ["unreachable", "throttled", "lost"])
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_any_call_may_fail_once(cloud, run, call, kind):
+    cloud.fault = Fault(call, kind)
+    outcome = run(cloud)
+    assert cloud.fired
+    assert outcome.exit_code in {0, 3, 4, 6}
+    if outcome.exit_code == 3:
+        assert not [each for each in cloud.writes if "execution" not in each.subject]
+    if outcome.exit_code in {3, 4}:
+        assert outcome.error
+    again = run(cloud)
+    assert (again.exit_code, again.error, again.deviations) == (0, None, [])
+    assert_protected(cloud)
+    assert_ledger_is_whole(cloud)
+
+
+# After a switchover nothing was lost, and the old database is closed.
+
+
+def test_after_a_switchover_the_ledger_is_empty_and_says_why(planned, run):
+    outcome = run(planned)
+    assert (outcome.exit_code, outcome.error, outcome.deviations) == (0, None, [])
+    assert_protected(planned)
+    files = files_of(planned)
+    assert list(files) == ["manifest.json"]
+    manifest = json.loads(files["manifest.json"])
+    assert (manifest["tables"], manifest["only_old_objects"]) == ([], 0)
+    assert manifest["compared"] == (
+        "closed by switchover-1, which proved that everything had replicated; its log ends at "
+        "0/3000"
+    )
+
+
+def test_a_closed_database_that_no_switchover_closed_is_never_called_empty(cloud, run):
+    cloud.closed.add(OLD)
+    outcome = run(cloud)
+    assert outcome.exit_code == 4
+    assert "rlg-data-primary-1 is closed, and no switchover closed it" in outcome.error
+    assert not cloud.renames
+    cloud.closed.clear()
+    assert run(cloud).exit_code == 0
+    assert_protected(cloud)
+    assert_ledger_is_whole(cloud)
+
+
+# The order.
+
+
+def test_the_old_database_is_kept_and_told_before_it_is_touched(cloud, run):
+    assert run(cloud).exit_code == 0
+    order = [call.function for call in cloud.calls]
+    assert order.index("databases.create_snapshot") < order.index("databases.rename")
+    manifest = next(
+        at
+        for at, call in enumerate(cloud.calls)
+        if call.subject == f"{LEDGER}manifest.json" and call.function == "objects.write"
+    )
+    assert manifest < order.index("databases.rename") < order.index("databases.create_replica")
+    assert manifest < order.index("objects.copy")
+
+
+def test_the_new_rule_stands_before_the_old_one_goes_and_nothing_is_copied_before_that(cloud, run):
+    assert run(cloud).exit_code == 0
+    changes = [c for c in cloud.calls if c.function in {"replication.put", "objects.copy"}]
+    assert [call.subject for call in changes] == [
+        FILES["dr"], FILES["primary"], PAGES["dr"], PAGES["primary"], "changed", "new",
+    ]  # fmt: skip
+
+
+# Refusals.
+
+
+def every_table(**facts):
+    return lambda cloud: [table[ASSIGNMENT].update(facts) for table in cloud.tables.values()]
+
+
+def database(name, **facts):
+    return lambda cloud: cloud.databases.update({name: replace(cloud.databases[name], **facts)})
+
+
+REFUSALS = {
+    "nobody": (
+        lambda cloud: [table.pop(ASSIGNMENT) for table in cloud.tables.values()],
+        "no site is assigned to rlg-data; run python -m recovery.assign",
+    ),
+    "peer is active": (
+        every_table(site="primary", epoch=3),
+        "epoch 3); give the region to protect into: --region us-west-2",
+    ),
+    "unsettled": (
+        every_table(site="dr", epoch=2, settled=False, execution="failover-9"),
+        "epoch 2 is not settled: let failover-9 come to its end first",
+    ),
+    "old region": (lambda cloud: cloud.dark.add(THERE), "no answer"),
+    "witness": (lambda cloud: cloud.dark.add(WITNESS), "all three control tables must answer"),
+    "no backups": (
+        database(ACTIVE, retention_days=0),
+        "rlg-data-dr-1 keeps no backups, and RDS makes no replica of such a database",
+    ),
+    "stopped": (database(OLD, status="stopped"), "aws rds start-db-instance --region us-east-1"),
+    "other source": (
+        database(OLD, source="arn:aws:rds:us-west-2:1:db:rlg-data-dr-9"),
+        "rlg-data-primary-1 is a replica of arn:aws:rds:us-west-2:1:db:rlg-data-dr-9, not of",
+    ),
+    "not there": (
+        lambda cloud: cloud.databases.pop(OLD),
+        "there is no database rlg-data-primary-1 in us-east-1 to learn network, key and size",
+    ),
+    "active is a replica": (
+        database(ACTIVE, source="arn"),
+        "rlg-data-dr-1 is a replica; it must be the product's writer",
+    ),
+    "cannot be read": (
+        lambda cloud: cloud.refusals.__setitem__(
+            "secrets.read_json", simulated.unreachable("secrets.read_json", HERE)
+        ),
+        "no answer; run it on a control host",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSALS)
+def test_it_is_refused_before_anything_is_changed(cloud, run, why):
+    change, said = REFUSALS[why]
+    change(cloud)
+    outcome = run(cloud)
+    assert outcome.exit_code == 3
+    assert said in outcome.error
+    assert not [call for call in cloud.writes if "execution" not in call.subject]
+
+
+def test_a_product_on_mysql_is_refused(cloud, run):
+    made = cloud.case()
+    outcome = run(cloud, replace(made, product=replace(made.product, engine="mysql")))
+    assert outcome.exit_code == 3
+    assert "rlg-data is on mysql; only postgres is protected again" in outcome.error
+
+
+def test_where_the_first_standby_is_still_there_nothing_has_to_be_done(cloud, run):
+    """Before any outage: the primary is active, and the dr site's replica was provisioned."""
+
+
+def test_a_replica_that_rds_could_not_make_ends_the_run_and_says_what_to_do(cloud, run):
+    cloud.before["make-replica", "databases.keep_backups"] = lambda: None
+    create = cloud.create_replica
+
+    def fails(*arguments):
+        create(*arguments)
+        cloud.changes.clear()
+        cloud.databases[OLD] = replace(cloud.databases[OLD], status="failed")
+
+    cloud.create_replica = fails
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("recovery.cloud.databases.create_replica", fails)
+        outcome = run(cloud)
+    assert outcome.exit_code == 4
+    assert "delete-db-instance --region us-east-1" in outcome.error
+    del cloud.databases[OLD]
+    assert run(cloud).exit_code == 0
+
+
+# The switch.
+
+
+def test_the_switch_is_armed_for_the_way_back(cloud, run):
+    assert run(cloud).exit_code == 0
+    assert cloud.claims == {("rlg-data", "dr"): 1.0, ("rlg-data", "primary"): 0.0}
