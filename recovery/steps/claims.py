@@ -8,6 +8,7 @@ region dies, would hold the traffic there for good: it is dropped as soon as the
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from recovery import assign, assignment, naming
@@ -49,8 +50,9 @@ def is_armed(case: Case, target: Assignment) -> Seen:
 def arm(case: Case, target: Assignment, report: Report) -> None:
     """Drop the standby's claim, then the active site's unless it needs one; see traffic stay.
 
-    Guards publish by the assignment, so that is written before the metric. Traffic that leaves
-    is called back by the claim, and ends the step.
+    Guards publish by the assignment, so that is written before the metric, and heard by all of
+    them before what they publish counts. Traffic that leaves is called back by the claim, and ends
+    the step.
     """
 
     def quiet() -> Seen:
@@ -65,8 +67,11 @@ def arm(case: Case, target: Assignment, report: Report) -> None:
         )
     wanted = is_needed(case.site.name)
     _write(case, target, claim=wanted)
+    heard_at = time.monotonic() + case.topology.guard.ttl_seconds
 
     def armed() -> Seen:
+        if time.monotonic() < heard_at:
+            return Seen(holds=False, text="guards have a TTL to hear of it")
         _publish(case, case.here, float(wanted))
         return is_armed(case, target)
 
