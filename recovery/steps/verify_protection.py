@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from recovery import naming
 from recovery.assignment import Assignment
-from recovery.cloud import objects
+from recovery.cloud import objects, secrets
 from recovery.cloud.errors import NotFoundError
 from recovery.database import heartbeat
 from recovery.database.heartbeat import Heartbeat
@@ -30,6 +30,7 @@ def verify(case: Case, standing: Assignment) -> list[Finding]:
         "replica": lambda: _replica(case, standing),
         "heartbeat": lambda: _heartbeat(case, standing),
         "files": lambda: _files(case),
+        "secrets": lambda: _secrets(case),
         "failover": lambda: _failover(case),
     }
     found = answers(list(questions.values()))
@@ -86,6 +87,19 @@ def _files(case: Case) -> Finding:
     if wait.until(arrived, seconds=FILE_SECONDS):
         return Finding(check="files", verdict="ok", text=f"a new object of {ours} arrives")
     return refused("files", f"{key} of {ours} did not reach {theirs} in {FILE_SECONDS:.0f} s")
+
+
+def _secrets(case: Case) -> Finding:
+    """Compare what both sites would sign in with; whose secret is the origin does not matter."""
+    for name in (case.deployment.secret, case.deployment.probe_secret):
+        ours, theirs = (secrets.read_json(region, name) for region in (case.here, case.turned.here))
+        if ours != theirs:
+            return refused(
+                "secrets",
+                f"{name} is not the same in {case.peer.region} as in {case.site.region}: see its "
+                "replication in Secrets Manager",
+            )
+    return Finding(check="secrets", verdict="ok", text="both sites have the same")
 
 
 def _failover(case: Case) -> Finding:

@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from lab.configuration import PROJECT
-from recovery import failover
+from recovery import failover, reprotect
 from recovery.assignment import Assignment
+from recovery.execution import outline
 from recovery.steps.takeover import Takeover
 from tests.recovery.cases import case
 
@@ -82,7 +83,7 @@ def test_the_steps_of_readme_and_of_the_runbook_recover_a_killed_region(shell):
     steps = readme("make lab")
     killed = next(at for at, line in enumerate(steps) if "lab kill" in line)
     by_runbook = (line for block in commands("RUNBOOK.md") for line in block)
-    assessed, rehearsed, failed_over, completed, reported = by_runbook
+    assessed, rehearsed, failed_over, completed, reported, *protected = by_runbook
     assert INTERPRETER.sub("", failed_over) == INTERPRETER.sub("", steps[killed + 1])
 
     typed(shell, [*steps[: killed + 1], assessed, rehearsed])
@@ -93,6 +94,8 @@ def test_the_steps_of_readme_and_of_the_runbook_recover_a_killed_region(shell):
         assert done.stdout.count("exit 0: done and verified") == 3
     done = typed(shell, ["python -m lab heal us-east-1", completed])
     assert done.stdout.count("dr\t2\tTrue") == 6
+    done = typed(shell, protected)
+    assert done.stdout.count("protected and verified (us-east-1)") == 2
     typed(shell, steps[killed + 2 :])
 
 
@@ -119,6 +122,16 @@ def test_every_other_command_of_the_documents_is_one_for_aws():
 
 def test_the_runbook_lists_the_steps_of_the_plan_in_their_order():
     text = (PROJECT / "RUNBOOK.md").read_text()
-    by_hand = re.findall(r"^\| `([a-z-]+)` \| ", text.partition("## 5.")[2], flags=re.MULTILINE)
+    by_hand = re.findall(r"^\| `([a-z-]+)` \| ", _section(text, 5), flags=re.MULTILINE)
     going = Takeover(case=case(), target=TARGET, resumes=False, promoted=False)
     assert by_hand == [step.name for step in failover.plan(going)]
+
+
+def test_the_runbook_lists_the_steps_of_reprotect_in_their_order():
+    text = (PROJECT / "RUNBOOK.md").read_text()
+    by_hand = re.findall(r"^\| `([a-z-]+)` \| ", _section(text, 7), flags=re.MULTILINE)
+    assert by_hand == [step.name for step in outline(case(), reprotect.PROCEDURE)]
+
+
+def _section(text, number):
+    return text.partition(f"## {number}.")[2].partition("\n## ")[0]
