@@ -90,7 +90,10 @@ class Parted(Cloud):
     # The guards, who publish what the tables say; and Route 53.
 
     def guards(self):
-        items = [table[naming.assignment_item("rlg-data")] for table in self.tables.values()]
+        key = naming.assignment_item("rlg-data")
+        items = [table[key] for table in self.tables.values() if key in table]
+        if not items:
+            return
         newest = max(item["epoch"] for item in items)
         ours = [item for item in items if item["epoch"] == newest]
         active = ours[0]["site"]
@@ -257,7 +260,10 @@ class Parted(Cloud):
 
     def beat(self, session):
         self.beats += 1
-        return Heartbeat(at=datetime.now(UTC), site="dr", epoch=2, beats=self.beats)
+        item = self.tables[WITNESS][naming.assignment_item("rlg-data")]
+        return Heartbeat(
+            at=datetime.now(UTC), site=item["site"], epoch=item["epoch"], beats=self.beats
+        )
 
     def _connect(self, target, credentials, **how):
         database, _, region = target.host.partition(".")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from recovery import naming, reprotect
+from recovery import moving, naming, reprotect
+from recovery.engine.gates import NO_CONTROLS
 from recovery.engine.journal import Journal
 from recovery.engine.progress import Progress
 from recovery.execution import execute
@@ -314,8 +315,62 @@ def test_a_product_on_mysql_is_refused(cloud, run):
     assert "rlg-data is on mysql; only postgres is protected again" in outcome.error
 
 
-def test_where_the_first_standby_is_still_there_nothing_has_to_be_done(cloud, run):
+@pytest.fixture
+def untouched(cloud):
     """Before any outage: the primary is active, and the dr site's replica was provisioned."""
+    every_table(site="primary", epoch=1, claim=False, execution="assign-1")(cloud)
+    cloud.databases[ACTIVE] = replace(
+        cloud.databases[ACTIVE],
+        source=f"arn:aws:rds:us-east-1:1:db:{OLD}",
+        replication="replicating",
+    )
+    cloud.claims = {("rlg-data", "dr"): 0.0, ("rlg-data", "primary"): 0.0}
+    cloud.groups[HERE, "rlg-data-dr"] = [1, frozenset({"i-1"})]
+    for buckets in (FILES, PAGES):
+        cloud.stored[buckets["dr"]] = dict(cloud.stored[buckets["primary"]])
+    return cloud
+
+
+def test_where_the_first_standby_is_still_there_nothing_has_to_be_done(untouched, run):
+    outcome = run(untouched, untouched.case().turned)
+    assert (outcome.exit_code, outcome.error, outcome.deviations) == (0, None, [])
+    assert said(outcome, "check-sites") == (
+        "protected already: rlg-data-dr-1 is a replica of rlg-data-primary-1"
+    )
+    changing = {"tables.put", "databases", "replication.put", "objects.copy", "hosts", "topics"}
+    assert not [
+        call
+        for call in untouched.writes
+        if call.function.partition(".")[0] in changing or call.function in changing
+        if "execution" not in call.subject
+    ]
+
+
+def rehearsed(cloud, capsys):
+    code = cloud.run(
+        lambda: moving.rehearse(
+            (cloud.case(),), reprotect.PROCEDURE, reprotect.assess, NO_CONTROLS, as_json=True
+        )
+    )
+    return code, json.loads(capsys.readouterr().out)[0]
+
+
+def test_a_dry_run_shows_every_step_and_changes_nothing(cloud, capsys):
+    code, told = rehearsed(cloud, capsys)
+    assert code == 0
+    assert [each["name"] for each in told["steps"]] == [step.name for step in UNDISTURBED.steps]
+    assert [each["name"] for each in told["steps"] if each.get("holds")] == ["arm-switch"]
+    assert not cloud.writes
+
+
+@pytest.mark.parametrize("why", ["nobody", "peer is active", "old region", "not there"])
+def test_a_dry_run_says_what_speaks_against_it(cloud, capsys, why):
+    change, wanted = REFUSALS[why]
+    change(cloud)
+    code, told = rehearsed(cloud, capsys)
+    assert code == 3
+    assert wanted in " ".join(each["text"] for each in told["findings"])
+    assert not cloud.writes
 
 
 def test_a_replica_that_rds_could_not_make_ends_the_run_and_says_what_to_do(cloud, run):
@@ -337,9 +392,46 @@ def test_a_replica_that_rds_could_not_make_ends_the_run_and_says_what_to_do(clou
     assert run(cloud).exit_code == 0
 
 
-# The switch.
+# What is not as it should be.
 
 
-def test_the_switch_is_armed_for_the_way_back(cloud, run):
-    assert run(cloud).exit_code == 0
-    assert cloud.claims == {("rlg-data", "dr"): 1.0, ("rlg-data", "primary"): 0.0}
+def deviates(outcome, said):
+    assert outcome.exit_code == 6
+    assert said in "; ".join(outcome.deviations)
+
+
+def test_a_file_that_does_not_arrive_deviates(cloud, run):
+    put = cloud._put
+    cloud._put = lambda bucket, key, content: (
+        None if key == naming.REPLICATION_PROBE else put(bucket, key, content)
+    )
+    deviates(run(cloud), "did not reach rlg-data-files-1-us-east-1")
+
+
+def test_a_heartbeat_that_stands_still_deviates(cloud, run, monkeypatch):
+    beat = simulated.Heartbeat(at=THEN, site="dr", epoch=2, beats=1)
+    monkeypatch.setattr("recovery.database.heartbeat.read", lambda _: beat)
+    deviates(run(cloud), "no new heartbeat of dr arrived")
+
+
+def test_secrets_that_differ_deviate(cloud, run, monkeypatch):
+    monkeypatch.setattr(
+        "recovery.cloud.secrets.read_json",
+        lambda region, _: {"username": "u", "password": region.name},
+    )
+    deviates(run(cloud), "rlg-data/database is not the same in us-east-1 as in us-west-2")
+
+
+def test_hosts_that_do_not_come_deviate(cloud, run, monkeypatch):
+    monkeypatch.setattr("recovery.cloud.hosts.scale", lambda *_: None)
+    deviates(run(cloud), "0 of 1 hosts of the standby's scale")
+
+
+def test_a_failover_back_that_would_be_refused_deviates(cloud, run):
+    cloud.refusals["quotas.vcpus"] = simulated.unreachable("quotas.vcpus", THERE)
+    deviates(run(cloud), "failover: to us-east-1 it would be refused")
+
+
+def test_an_object_too_large_to_copy_is_told(cloud, run, monkeypatch):
+    monkeypatch.setattr("recovery.cloud.objects.COPY_LIMIT", 0)
+    deviates(run(cloud), "2 objects of rlg-data-files-1-us-west-2 are larger than one copy takes")
