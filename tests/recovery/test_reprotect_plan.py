@@ -193,6 +193,25 @@ def test_any_call_may_fail_once(cloud, run, call, kind):
     assert_ledger_is_whole(cloud)
 
 
+@pytest.mark.parametrize(
+    "call", [call for call in WRITES if call.function.startswith("databases.")], ids=str
+)
+def test_a_change_whose_answer_is_lost_is_seen_and_not_asked_for_again(cloud, run, call):
+    cloud.fault = Fault(call, "lost")
+    outcome = run(cloud)
+    assert (outcome.exit_code, outcome.error, outcome.deviations) == (0, None, [])
+    assert_protected(cloud)
+
+
+def test_a_fenced_balancer_forwards_again_although_its_hosts_are_there(cloud, run):
+    cloud.groups[THERE, "rlg-data-primary"] = [1, frozenset({"i-1"})]
+    assert run(cloud).exit_code == 0
+    assert_protected(cloud)
+    assert list(cloud.forwarding.values()) == [
+        {"/api/*": "rlg-data/api", "/auth/*": "rlg-data/auth"}
+    ]
+
+
 # After a switchover nothing was lost, and the old database is closed.
 
 
