@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # Route 53 reads an alarm's metric only at standard resolution, and no extended statistics
 # (Route 53 developer guide, health checks that monitor CloudWatch alarms).
 _PERIOD_SECONDS = 60
-_FAILOVER = {"primary": "PRIMARY", "dr": "SECONDARY"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +59,7 @@ class Switch(pulumi.ComponentResource):
         for site, entry in args.entries.items():
             peer: SiteName = "dr" if site == "primary" else "primary"
             check = self._health_check(f"{name}-{site}", args, peer)
+            kind = "PRIMARY" if site == naming.UNCLAIMED_SITE else "SECONDARY"
             self.health_checks[site] = check
             aws.route53.Record(
                 f"{name}-{site}",
@@ -67,7 +67,7 @@ class Switch(pulumi.ComponentResource):
                 name=args.product.domain,
                 type="A",
                 set_identifier=f"{name}-{site}",
-                failover_routing_policies=[{"type": _FAILOVER[site]}],
+                failover_routing_policies=[{"type": kind}],
                 health_check_id=check,
                 aliases=[
                     {

@@ -16,7 +16,7 @@ from infra.control import ControlHost, ControlHostArgs
 from infra.dns import Entry, Switch, SwitchArgs
 from infra.permissions import RecoveryRole
 from infra.region import Region, connect
-from infra.replication import BucketReplication, End
+from infra.replication import KINDS, BucketReplication, End, role_name
 from recovery import naming, topology
 
 if TYPE_CHECKING:
@@ -144,11 +144,11 @@ def _peering(ends: _Ends) -> None:
 
 def _replicate(product: Product, ends: _Ends) -> None:
     """Let files, frontend and backups of the product flow to the standby's region."""
-    buckets: dict[str, tuple[_Fact, _Fact]] = {
-        "files": (lambda of: of.file_bucket, lambda of: of.file_bucket_arn),
-        "frontend": (lambda of: of.frontend_bucket, lambda of: of.frontend_bucket_arn),
-    }
-    for kind, (bucket, arn) in buckets.items():
+    buckets: tuple[tuple[_Fact, _Fact], ...] = (
+        (lambda of: of.file_bucket, lambda of: of.file_bucket_arn),
+        (lambda of: of.frontend_bucket, lambda of: of.frontend_bucket_arn),
+    )
+    for kind, (bucket, arn) in zip(KINDS, buckets, strict=True):
         source, destination = (
             End(
                 region=ends.regions[site],
@@ -162,8 +162,9 @@ def _replicate(product: Product, ends: _Ends) -> None:
             f"{product.name}-{kind}-from-{ends.active}",
             source,
             destination,
-            ends.of_site(ends.active, lambda found: found.topic_arn),
-            ends.regions[ends.active].options(),
+            topic_arn=ends.of_site(ends.active, lambda found: found.topic_arn),
+            role_name=role_name(product.name, kind),
+            opts=ends.regions[ends.active].options(),
         )
     aws.rds.InstanceAutomatedBackupsReplication(
         f"{product.name}-backups-from-{ends.active}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_aws as aws
 
-from infra import access
+from infra import access, replication
 from infra.hosts import SSM_POLICY
 from recovery import naming
 
@@ -74,6 +74,7 @@ def _looks() -> list[access.Statement]:
         access.allow(
             [
                 "autoscaling:DescribeAutoScalingGroups",
+                "cloudwatch:DescribeAlarms",
                 "cloudwatch:GetMetricStatistics",
                 "ec2:DescribeImages",
                 "ec2:DescribeInstanceTypes",
@@ -103,6 +104,16 @@ def _acts(arns: _Arns) -> list[access.Statement]:
     return [
         access.allow(["rds:PromoteReadReplica"], databases),
         access.allow(["rds:CreateDBSnapshot"], [*databases, *snapshots]),
+        access.allow(["rds:ModifyDBInstance", "rds:AddTagsToResource"], databases),
+        access.allow(
+            ["rds:CreateDBInstanceReadReplica"],
+            [
+                *databases,
+                *arns.of_products("rds", "subgrp:{name}-*"),
+                *arns.of_products("rds", "pg:{name}-*"),
+                *arns.of_sites("rds", "og:default*"),
+            ],
+        ),
         access.allow(
             ["autoscaling:UpdateAutoScalingGroup"], arns.of_products("autoscaling", group)
         ),
@@ -125,8 +136,27 @@ def _keeps(arns: _Arns, key_arns: Sequence[str]) -> list[access.Statement]:
         access.allow(["dynamodb:GetItem", "dynamodb:PutItem"], arns.tables()),
         access.allow(["s3:ListBucket"], [*sites, *files]),
         access.allow(["s3:GetObject"], [f"{bucket}/*" for bucket in (*sites, *files)]),
-        access.allow(["s3:PutObject"], [f"{bucket}/*" for bucket in sites]),
-        access.allow(["kms:Decrypt", "kms:GenerateDataKey"], key_arns),
+        access.allow(["s3:PutObject"], [f"{bucket}/*" for bucket in (*sites, *files)]),
+        access.allow(
+            ["s3:GetObjectTagging", "s3:PutObjectTagging"], [f"{bucket}/*" for bucket in files]
+        ),
+        access.allow(
+            [
+                "s3:GetEncryptionConfiguration",
+                "s3:GetReplicationConfiguration",
+                "s3:PutReplicationConfiguration",
+            ],
+            files,
+        ),
+        access.allow(
+            ["iam:PassRole"],
+            arns.replication_roles(),
+            {"StringEquals": {"iam:PassedToService": "s3.amazonaws.com"}},
+        ),
+        access.allow(["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"], key_arns),
+        access.allow(
+            ["kms:CreateGrant"], key_arns, {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+        ),
         access.allow(["secretsmanager:GetSecretValue"], arns.secrets()),
         access.allow(
             ["ssm:GetParameter"], arns.of_sites("ssm", f"parameter{naming.TOPOLOGY_PARAMETER}")
@@ -172,10 +202,21 @@ class _Arns:
         ]
 
     def file_buckets(self) -> list[str]:
+        """Return the buckets of products: their files, and their frontend."""
         return [
-            "arn:aws:s3:::" + naming.file_bucket(product.name, self.settings.account, site.region)
+            "arn:aws:s3:::" + bucket(product.name, self.settings.account, site.region)
             for site in self.settings.sites.values()
             for product in self.settings.products
+            for bucket in (naming.file_bucket, naming.frontend_bucket)
+        ]
+
+    def replication_roles(self) -> list[str]:
+        """Return the roles under which S3 replicates; AWS adds a random ending to their names."""
+        roles = f"arn:aws:iam::{self.settings.account}:role"
+        return [
+            f"{roles}/{replication.role_name(product.name, kind)}-*"
+            for product in self.settings.products
+            for kind in replication.KINDS
         ]
 
     def secrets(self) -> list[str]:

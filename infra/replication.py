@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from infra.region import Region
 
+KINDS = ("files", "frontend")
 _RULE = "everything"
 _PROMISE_MINUTES = 15
 """S3 replication time control knows no other time (S3 user guide)."""
@@ -35,6 +36,9 @@ class BucketReplication(pulumi.ComponentResource):
 
     An object that could not be copied is told to the topic of the source's site: S3 never tries
     it again. Objects that were there before the rule need a batch job; see README.
+
+    The role serves both directions and its name tells none, so that recovery can turn the rule
+    round (`recovery.reprotect`), and the link keeps the role when it follows.
     """
 
     def __init__(
@@ -42,14 +46,18 @@ class BucketReplication(pulumi.ComponentResource):
         name: str,
         source: End,
         destination: End,
+        *,
         topic_arn: pulumi.Input[str],
+        role_name: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("standby:infra:BucketReplication", name, None, opts)
         own = pulumi.ResourceOptions(parent=self, provider=source.region.provider)
-        role = aws.iam.Role(name, assume_role_policy=access.trust("s3.amazonaws.com"), opts=own)
+        role = aws.iam.Role(
+            role_name, assume_role_policy=access.trust("s3.amazonaws.com"), opts=own
+        )
         policy = aws.iam.RolePolicy(
-            name,
+            role_name,
             role=role.name,
             policy=pulumi.Output.all(
                 source.arn, source.key_arn, destination.arn, destination.key_arn
@@ -120,10 +128,26 @@ def _rule(destination: End) -> aws.s3.BucketReplicationConfigRuleArgsDict:
     }
 
 
+def role_name(product: str, kind: str) -> str:
+    """Return how the name of the role begins that replicates these buckets of a product."""
+    return f"{product}-{kind}-replication"
+
+
 def replication_policy(source: End, destination: End, arns: Sequence[str]) -> str:
-    """Return what S3 may do, given bucket and key of the source, then of the destination."""
+    """Return what S3 may do, given bucket and key of the source, then of the destination.
+
+    It may do it in both directions; whose turn it is, the buckets' rules say.
+    """
+    one, other = list(arns[:2]), list(arns[2:])
+    ways = [(source, destination, one + other), (destination, source, other + one)]
+    # In one order whichever is active: turning the link leaves the document as it is.
+    ways.sort(key=lambda way: way[0].region.name)
+    return access.document(*(statement for way in ways for statement in _one_way(*way)))
+
+
+def _one_way(source: End, destination: End, arns: Sequence[str]) -> list[access.Statement]:
     source_arn, source_key, destination_arn, destination_key = arns
-    return access.document(
+    return [
         access.allow(["s3:GetReplicationConfiguration", "s3:ListBucket"], [source_arn]),
         access.allow(
             [
@@ -141,7 +165,7 @@ def replication_policy(source: End, destination: End, arns: Sequence[str]) -> st
         access.allow(
             ["kms:Encrypt", "kms:GenerateDataKey"], [destination_key], _via_s3(destination.region)
         ),
-    )
+    ]
 
 
 def _via_s3(region: Region) -> dict[str, dict[str, str]]:

@@ -40,6 +40,7 @@ DURATIONS: dict[str, Duration] = {
     ),
     "rds:reboot": _assumed(60, "reboot that ends a promotion"),
     "rds:modify": _assumed(60, "change that needs no new host"),
+    "rds:rename": _assumed(300, "rename of an instance: the guide says up to ten minutes"),
     "rds:snapshot": _assumed(180, "first snapshot of a small instance"),
     "rds:start": _assumed(300, "start of a stopped instance"),
     "rds:delete": _assumed(120, "deletion of an instance"),

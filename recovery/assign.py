@@ -11,7 +11,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from recovery import assignment, opening
+from recovery import assignment, naming, opening
 from recovery.assignment import Assignment
 from recovery.cloud.client import Region
 from recovery.engine import cli
@@ -47,7 +47,7 @@ def begin(case: Case) -> None:
     first = Assignment(
         site=case.site.name,
         epoch=FIRST_EPOCH,
-        claim=False,
+        claim=case.site.name != naming.UNCLAIMED_SITE,
         settled=True,
         execution=case.execution,
     )

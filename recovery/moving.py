@@ -1,4 +1,4 @@
-"""What the commands that move products share: a journalled run of all of them, and a dry run."""
+"""What the commands that run plans share: a journalled run of all of them, and a dry run."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from recovery.engine.gates import Controls
 from recovery.engine.parallel import answers, at_once
 from recovery.engine.progress import Progress
 from recovery.engine.terminal import Terminal
-from recovery.execution import Procedure, execute
+from recovery.execution import G, Procedure, execute
 from recovery.steps.case import Case
 from recovery.steps.check import Assessment
-from recovery.steps.takeover import Takeover
 
 
 def execution_id(verb: str) -> str:
@@ -25,13 +24,14 @@ def execution_id(verb: str) -> str:
 
 def move(
     cases: tuple[Case, ...],
-    how: Procedure[Takeover],
+    how: Procedure[G],
     progress: Progress,
     controls: Controls,
     *,
     as_json: bool,
+    telling: summary.Telling = summary.MOVED,
 ) -> int:
-    """Move the products side by side, print the report and return the exit code."""
+    """Run the procedure for all products side by side, print the report, return the exit code."""
     opening.prepare(cases[0])
     terminal = Terminal.of_standard_input()
     journal = journalling.opened(cases[0].verb, cases, controls)
@@ -45,14 +45,14 @@ def move(
     )
     code = worst(outcome.exit_code for outcome in outcomes)
     journalling.closed(journal, progress, code, progress.seconds)
-    summary.show(cases, outcomes, journal, progress.seconds, as_json=as_json)
+    summary.show(cases, outcomes, journal, progress.seconds, as_json=as_json, telling=telling)
     return code
 
 
 def rehearse(
     cases: tuple[Case, ...],
-    how: Procedure[Takeover],
-    assess: Callable[[Takeover], Assessment],
+    how: Procedure[G],
+    assess: Callable[[G], Assessment],
     controls: Controls,
     *,
     as_json: bool,

@@ -21,6 +21,9 @@ Published in the region of that site. The alarm on it there feeds the health che
 *peer's* failover record.
 """
 
+UNCLAIMED_SITE = "primary"
+"""The site whose failover record answers where neither site claims the traffic, or both do."""
+
 HEALTHY_METRIC = "HealthyAt"
 """Unix time at which the product was last seen healthy; published in the peer's region."""
 
@@ -67,6 +70,16 @@ def snapshot_id(database: str, epoch: int) -> str:
     return f"{database}-active-{epoch}"
 
 
+def kept_snapshot_id(database: str, epoch: int) -> str:
+    """Return the identifier of the snapshot that keeps what `database` held before `epoch`."""
+    return f"{database}-kept-{epoch}"
+
+
+def isolated_id(database: str, epoch: int) -> str:
+    """Return what a database is called once it is put aside, having lost its role in `epoch`."""
+    return f"{database}-old-{epoch}"
+
+
 def database_secret(product: str) -> str:
     """Return the name of the secret with the database's username and password (JSON)."""
     return f"{product}/database"
@@ -111,6 +124,19 @@ def recovery_point_key(product: str, epoch: int) -> str:
     """Return the key, in the standby's site bucket, of the recovery point of a failover."""
     return f"recovery-points/{product}/{epoch}.json"
 
+
+def ledger_key(product: str, epoch: int, name: str) -> str:
+    """Return the key, in the active's site bucket, of a file of an epoch's loss ledger."""
+    return f"loss-ledgers/{product}/{epoch}/{name}"
+
+
+def protection_key(product: str, epoch: int) -> str:
+    """Return the key, in both sites' buckets, of what restored the protection in an epoch."""
+    return f"protections/{product}/{epoch}.json"
+
+
+REPLICATION_PROBE = ".standby/replication-probe"
+"""Key, in a product's file bucket, of the object whose arrival shows that files replicate."""
 
 JOURNALS = "journals/"
 """Begins the keys of journals."""

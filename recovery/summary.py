@@ -1,9 +1,9 @@
-"""The report at the end of a move: text for people, JSON for machines."""
+"""The report at the end of a plan: text for people, JSON for machines."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -16,15 +16,33 @@ from recovery.engine.plan import Outcome, Seen
 from recovery.steps import point
 from recovery.steps.case import Case
 from recovery.steps.check import Assessment
+from recovery.topology import Product
 
-_ENDINGS = {
-    0: "recovered and verified",
-    1: "ended by a bug",
-    3: "REFUSED, nothing was changed",
-    4: "FAILED before the point of no return",
-    5: "STRANDED after the point of no return",
-    6: "recovered, but it DEVIATES",
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telling:
+    """How a verb's plan is told."""
+
+    endings: Mapping[int, str]
+    """Exit code → what it means for the product."""
+    region: Callable[[Case], str]
+    """The region that the operator named."""
+    moves: bool
+    """Whether it moves the product: then its outage, loss and recovery point are told."""
+
+
+MOVED = Telling(
+    endings={
+        0: "recovered and verified",
+        1: "ended by a bug",
+        3: "REFUSED, nothing was changed",
+        4: "FAILED before the point of no return",
+        5: "STRANDED after the point of no return",
+        6: "recovered, but it DEVIATES",
+    },
+    region=lambda case: case.site.region,
+    moves=True,
+)
 
 _VERIFYING = "verify-service"
 
@@ -53,12 +71,13 @@ def show(
     seconds: float,
     *,
     as_json: bool,
+    telling: Telling = MOVED,
 ) -> None:
     """Print what was done, how long it took and what it cost."""
     both = list(zip(cases, outcomes, strict=True))
-    points = answers([lambda pair=pair: _point(*pair) for pair in both])
+    points = answers([lambda pair=pair: _point(*pair) if telling.moves else {} for pair in both])
     facts = [
-        _facts(case, outcome, {} if isinstance(found, OutsideError) else found)
+        _facts(telling, case, outcome, {} if isinstance(found, OutsideError) else found)
         for case, outcome, found in zip(cases, outcomes, points, strict=True)
     ]
     if as_json:
@@ -72,7 +91,7 @@ def show(
         print(json.dumps(report, indent=2))
         return
     for case, outcome, fact in zip(cases, outcomes, facts, strict=True):
-        _print_product(case, outcome, fact)
+        _print_product(telling, case, outcome, fact)
     print(f"\nexecution {journal.execution}, {seconds:.1f} s, journal {journal.path}")
     if journal.mirror_fault:
         print(f"  the journal's copy in the bucket is incomplete: {journal.mirror_fault}")
@@ -122,13 +141,15 @@ def _point(case: Case, outcome: Outcome) -> Mapping[str, object]:
     return {} if outcome.epoch is None else point.read(case, outcome.epoch)
 
 
-def _facts(case: Case, outcome: Outcome, recorded: Mapping[str, object]) -> dict[str, object]:
+def _facts(
+    telling: Telling, case: Case, outcome: Outcome, recorded: Mapping[str, object]
+) -> dict[str, object]:
     """Return what there is to say of one product; times in seconds."""
     return {
         "product": case.product.name,
-        "region": case.site.region,
+        "region": telling.region(case),
         "exit_code": outcome.exit_code,
-        "ending": _ENDINGS[outcome.exit_code],
+        "ending": telling.endings[outcome.exit_code],
         "error": outcome.error,
         "epoch": outcome.epoch,
         "rto_seconds": case.product.rto_seconds,
@@ -168,22 +189,19 @@ def _achieved(outcome: Outcome, outage_began: object) -> float | None:
     return (verified.ended_at - datetime.fromisoformat(outage_began)).total_seconds()
 
 
-def _print_product(case: Case, outcome: Outcome, fact: Mapping[str, object]) -> None:
+def _print_product(
+    telling: Telling, case: Case, outcome: Outcome, fact: Mapping[str, object]
+) -> None:
     product = case.product
-    print(f"\n{product.title}: {_ENDINGS[outcome.exit_code]} ({case.site.region})")
+    print(f"\n{product.title}: {telling.endings[outcome.exit_code]} ({telling.region(case)})")
     if outcome.error:
         print(f"  {outcome.error}")
     for step in outcome.steps:
         held = "SKIPPED" if step.left_out else "held"
         mark = held if step.skipped else f"{step.seconds:.2f} s"
         print(f"  {mark:>8}  {step.name:<18} {step.text}")
-    print(
-        f"  outage    {_of(fact['achieved_rto_seconds'])} to verified; RTO {product.rto_seconds} s"
-    )
-    print(
-        f"  loss      at most {_of(fact['predicted_loss_seconds'])} predicted; "
-        f"RPO {product.rpo_seconds} s"
-    )
+    if telling.moves:
+        _print_cost(product, fact)
     if outcome.spending:
         spent, forecast = span(outcome.spending.spent_seconds), span(outcome.forecast_seconds)
         said = f"; {outcome.over_budget}" if outcome.over_budget else ""
@@ -195,6 +213,12 @@ def _print_product(case: Case, outcome: Outcome, fact: Mapping[str, object]) -> 
         print(f"  writer    {fact['one_writer']}")
     for deviation in outcome.deviations:
         print(f"  DEVIATES  {deviation}")
+
+
+def _print_cost(product: Product, fact: Mapping[str, object]) -> None:
+    achieved, loss = _of(fact["achieved_rto_seconds"]), _of(fact["predicted_loss_seconds"])
+    print(f"  outage    {achieved} to verified; RTO {product.rto_seconds} s")
+    print(f"  loss      at most {loss} predicted; RPO {product.rpo_seconds} s")
 
 
 def _of(seconds: object) -> str:

@@ -55,6 +55,7 @@ _S3 = {
     "DeleteObjects": "DeleteObject",
     "GetBucketReplication": "GetReplicationConfiguration",
     "PutBucketReplication": "PutReplicationConfiguration",
+    "DeleteBucketReplication": "PutReplicationConfiguration",
     "GetBucketEncryption": "GetEncryptionConfiguration",
     "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
 }

@@ -19,8 +19,9 @@ from moto.rds.exceptions import DBInstanceAlreadyExists, DBInstanceNotFoundError
 from lab.aws import rds_rules as rules
 from lab.aws.addresses import loopback
 from lab.aws.patch import replace, wrap
+from lab.aws.rds_rename import renaming, take_name
 from lab.aws.rds_replica import copy_into
-from lab.aws.rds_servers import Database, Servers, parameters_of
+from lab.aws.rds_servers import Database, Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +80,7 @@ class Instances:
         instance._master_user_password = None
         self._settle(instance, wanted.get("availability_zone"))
         database = self._servers.add(instance, self._place(instance))
-        parameters = parameters_of(instance)
+        parameters = rules.parameters_of(instance)
 
         def act() -> None:
             if instance.engine != "postgres":
@@ -131,7 +132,7 @@ class Instances:
         backend.databases[name] = replica
         source.add_replica(replica)
         database = self._servers.add(replica, self._place(replica), origin)
-        parameters = parameters_of(replica)
+        parameters = rules.parameters_of(replica)
 
         def act() -> None:
             if replica.engine == "postgres":
@@ -178,17 +179,18 @@ class Instances:
         replica.status_infos = []  # type: ignore[attr-defined]
         self._servers.detach(database)
 
-    def modify(self, original: Any, backend: RDSBackend, name: str, wanted: Any) -> DBInstance:
+    def modify(self, original: Any, backend: RDSBackend, old_name: str, wanted: Any) -> DBInstance:
         """Modify an instance; what waits for the maintenance window on AWS waits here too."""
-        instance = _existing(backend, name)
+        instance = _existing(backend, old_name)
         rules.check_modification(backend, instance, wanted)
         password = wanted.pop("master_user_password", None)
         later = rules.deferred(instance, wanted)
         for key in later:
             del wanted[key]
         instance.pending_modified_values = later  # type: ignore[attr-defined]
+        name = take_name(backend, instance, wanted)
         before = instance.backup_retention_period
-        original(backend, name, wanted)
+        original(backend, old_name, wanted)
         self._settle_again(instance, wanted)
         database = self._database(instance)
 
@@ -199,7 +201,11 @@ class Instances:
         gains_backups = before == 0 and instance.backup_retention_period > 0
         self._servers.operate(
             database,
-            (("modifying", "rds:modify", act), *(_backup(instance) if gains_backups else ())),
+            (
+                *(renaming(self._servers, database, name) if name else ()),
+                ("modifying", "rds:modify", act),
+                *(_backup(instance) if gains_backups else ()),
+            ),
         )
         return instance
 

@@ -143,6 +143,17 @@ def key_arn(backend: RDSBackend, key: str | None) -> str | None:
     return arn
 
 
+def parameters_of(instance: Any) -> dict[str, str]:
+    """Return the values that an instance's parameter group sets."""
+    groups = instance.db_parameter_groups()
+    return {
+        name: str(facts["ParameterValue"])
+        for group in groups
+        for name, facts in group.parameters.items()
+        if "ParameterValue" in facts
+    }
+
+
 _PASSWORD_LENGTH = range(8, 129)
 
 

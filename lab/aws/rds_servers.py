@@ -8,13 +8,14 @@ starts them as they were.
 # pyright: reportPrivateUsage=false
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg2
 
@@ -50,6 +51,8 @@ class Database:
     source: Database | None = None
     """What it replicates; None for a writer."""
     link_address: str | None = None
+    slot: str
+    """The replication slot that this database uses on its source; it keeps it when renamed."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Keeps starting, stopping, promoting and killing the server apart."""
     stopped: bool = False
@@ -59,11 +62,6 @@ class Database:
     def id(self) -> str:
         """The instance's identifier."""
         return self.instance.db_instance_identifier
-
-    @property
-    def slot(self) -> str:
-        """The replication slot that this database uses on its source."""
-        return f"rds_{self.region}_{self.id}".replace("-", "_")[:63]
 
     @property
     def runs(self) -> bool:
@@ -95,6 +93,8 @@ class Servers:
     def add(self, instance: DBInstance, address: str, source: Database | None = None) -> Database:
         """Take up an instance that has no server yet."""
         folder = self._context.run_dir / "pg" / f"{instance.region}.{instance.resource_id}"
+        if any(each.folder == folder for each in self):  # of one that was renamed since
+            folder = folder.with_name(f"{folder.name}.{len(self._databases)}")
         database = Database(
             instance=instance,
             arn=instance.arn,
@@ -102,12 +102,20 @@ class Servers:
             address=address,
             folder=folder,
             source=source,
+            slot=f"rds_{instance.region}_{instance.db_instance_identifier}".replace("-", "_")[:63],
         )
         if source:
             database.link_address = next(self._links)
         self._databases[instance.arn] = database
         self._context.changed.set()
         return database
+
+    def rename(self, database: Database, act: Callable[[], None]) -> None:
+        """Find a database by the ARN that its instance has after `act`, done under the lock."""
+        with self._context.lock:
+            act()
+            self._databases[database.instance.arn] = self._databases.pop(database.arn)
+            database.arn = database.instance.arn
 
     def operate(
         self,
@@ -274,7 +282,8 @@ class Servers:
                     source.server.drop_slot(slot)
                 except self._failures:
                     continue
-                self._abandoned_slots.remove(entry)
+                with contextlib.suppress(ValueError):  # another thread was faster
+                    self._abandoned_slots.remove(entry)
 
 
 _PATIENCE_SECONDS = 1.0
@@ -289,14 +298,3 @@ def _kill_server(database: Database) -> None:
     finally:
         if waited:
             database.lock.release()
-
-
-def parameters_of(instance: Any) -> dict[str, str]:
-    """Return the values that an instance's parameter group sets."""
-    groups = instance.db_parameter_groups()
-    return {
-        name: str(facts["ParameterValue"])
-        for group in groups
-        for name, facts in group.parameters.items()
-        if "ParameterValue" in facts
-    }

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from recovery.cloud.call import uses
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypy_boto3_elbv2.type_defs import ActionTypeDef
 
     from recovery.cloud.client import Region
@@ -35,7 +37,7 @@ def refuse(region: Region, listener: str) -> None:
     refusal: ActionTypeDef = {
         "Type": "fixed-response",
         "FixedResponseConfig": {
-            "StatusCode": "503",
+            "StatusCode": _REFUSAL,
             "ContentType": "application/json",
             "MessageBody": '{"error": "this site no longer serves"}',
         },
@@ -45,3 +47,54 @@ def refuse(region: Region, listener: str) -> None:
     for rule in (rule for page in pages for rule in page["Rules"]):
         if not rule.get("IsDefault"):
             balancing.modify_rule(RuleArn=rule.get("RuleArn", ""), Actions=[refusal])
+
+
+@uses("elasticloadbalancing:DescribeRules")
+def is_refusing(region: Region, listener: str) -> bool:
+    """Say whether any rule of the listener answers as `refuse` made it."""
+    pages = region.client("elbv2").get_paginator("describe_rules").paginate(ListenerArn=listener)
+    return any(
+        action.get("FixedResponseConfig", {}).get("StatusCode") == _REFUSAL
+        for page in pages
+        for rule in page["Rules"]
+        for action in rule.get("Actions", ())
+    )
+
+
+@uses(
+    "elasticloadbalancing:DescribeRules",
+    "elasticloadbalancing:ModifyListener",
+    "elasticloadbalancing:ModifyRule",
+)
+def forward(region: Region, listener: str, groups: Mapping[str, str]) -> None:
+    """Let the listener forward again, after `refuse`: path pattern → target group ARN.
+
+    The pattern `/*` is the default action; without it the default is 404. A rule whose patterns
+    are none of these is left as it is.
+    """
+    balancing = region.client("elbv2")
+    pages = balancing.get_paginator("describe_rules").paginate(ListenerArn=listener)
+    for rule in [rule for page in pages for rule in page["Rules"] if not rule.get("IsDefault")]:
+        patterns = {
+            pattern
+            for condition in rule.get("Conditions", ())
+            for pattern in condition.get("PathPatternConfig", {}).get("Values", ())
+        }
+        if group := next((groups[each] for each in sorted(patterns) if each in groups), None):
+            balancing.modify_rule(RuleArn=rule.get("RuleArn", ""), Actions=[_to(group)])
+    whole = groups.get(_EVERYTHING)
+    balancing.modify_listener(
+        ListenerArn=listener, DefaultActions=[_to(whole) if whole else _NOTHING]
+    )
+
+
+_REFUSAL = "503"
+_EVERYTHING = "/*"
+_NOTHING: ActionTypeDef = {
+    "Type": "fixed-response",
+    "FixedResponseConfig": {"StatusCode": "404", "ContentType": "text/plain"},
+}
+
+
+def _to(group: str) -> ActionTypeDef:
+    return {"Type": "forward", "TargetGroupArn": group}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recovery.cloud.call import uses
 
@@ -14,6 +14,23 @@ if TYPE_CHECKING:
 
 AVAILABLE = "available"
 BACKING_UP = "backing-up"
+FAILED = "failed"
+"""RDS could not do it, and will not by itself (Amazon RDS User Guide, DB instance status)."""
+PASSING = frozenset(
+    {
+        BACKING_UP,
+        "configuring-enhanced-monitoring",
+        "creating",
+        "maintenance",
+        "modifying",
+        "rebooting",
+        "renaming",
+        "starting",
+        "storage-optimization",
+        "upgrading",
+    }
+)
+"""States that end by themselves (Amazon RDS User Guide, viewing DB instance status)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +70,117 @@ def replicas(region: Region, source: str) -> tuple[Database, ...]:
     pages = region.client("rds").get_paginator("describe_db_instances").paginate()
     found = (_parse(instance) for page in pages for instance in page["DBInstances"])
     return tuple(each for each in found if each.source and each.source.rpartition(":")[2] == source)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """What an instance has of its own region, and a replica there needs as well."""
+
+    instance_class: str
+    subnet_group: str
+    parameter_group: str
+    security_groups: tuple[str, ...]
+    key: str | None
+    """ARN of the key that encrypts it; None: it is not encrypted."""
+    port: int
+    storage_type: str
+    storage_limit: int | None
+    """GiB up to which RDS lets it grow by itself; None: it does not."""
+    deletion_protection: bool
+    tags: tuple[tuple[str, str], ...]
+
+
+@uses("rds:DescribeDBInstances")
+def placement(region: Region, database: str) -> Placement:
+    """Return how the instance stands in its region; NotFoundError when there is none."""
+    answer = region.client("rds").describe_db_instances(DBInstanceIdentifier=database)
+    found = answer["DBInstances"][0]
+    groups = found.get("DBParameterGroups", ())
+    return Placement(
+        instance_class=found.get("DBInstanceClass", ""),
+        subnet_group=found.get("DBSubnetGroup", {}).get("DBSubnetGroupName", ""),
+        parameter_group=next((each.get("DBParameterGroupName", "") for each in groups), ""),
+        security_groups=tuple(
+            each.get("VpcSecurityGroupId", "") for each in found.get("VpcSecurityGroups", ())
+        ),
+        key=found.get("KmsKeyId"),
+        port=found.get("Endpoint", {}).get("Port", 0),
+        storage_type=found.get("StorageType", ""),
+        storage_limit=found.get("MaxAllocatedStorage"),
+        deletion_protection=found.get("DeletionProtection", False),
+        tags=tuple(
+            sorted(
+                (each.get("Key", ""), each.get("Value", "")) for each in found.get("TagList", ())
+            )
+        ),
+    )
+
+
+@uses(
+    "rds:CreateDBInstanceReadReplica",
+    "rds:AddTagsToResource",
+    "kms:CreateGrant",
+    "kms:DescribeKey",
+)
+def create_replica(
+    region: Region, database: str, source: Database, source_region: str, like: Placement
+) -> None:
+    """Start a replica of another region's instance, placed like `like`; it takes minutes to hours.
+
+    One of that name that exists already is a ConflictError. A source without backups, or one that
+    is busy, is a RejectedError with the code InvalidDBInstanceState.
+    """
+    request: Any = {
+        "DBInstanceIdentifier": database,
+        "SourceDBInstanceIdentifier": source.arn,
+        "SourceRegion": source_region,
+        "DBInstanceClass": like.instance_class,
+        "DBSubnetGroupName": like.subnet_group,
+        "DBParameterGroupName": like.parameter_group,
+        "VpcSecurityGroupIds": list(like.security_groups),
+        "Port": like.port,
+        "StorageType": like.storage_type,
+        "PubliclyAccessible": False,
+        "CopyTagsToSnapshot": True,
+        "MultiAZ": False,
+        "DeletionProtection": False,
+        "Tags": [{"Key": key, "Value": value} for key, value in like.tags],
+    }
+    if like.key is not None:
+        request["KmsKeyId"] = like.key
+    if like.storage_limit is not None:
+        request["MaxAllocatedStorage"] = like.storage_limit
+    region.client("rds").create_db_instance_read_replica(**request)
+
+
+@uses("rds:ModifyDBInstance")
+def keep_backups(region: Region, database: str, retention_days: int) -> None:
+    """Turn automated backups on, now; RDS gives a new replica none."""
+    region.client("rds").modify_db_instance(
+        DBInstanceIdentifier=database,
+        BackupRetentionPeriod=retention_days,
+        ApplyImmediately=True,
+    )
+
+
+@uses("rds:ModifyDBInstance")
+def protect(region: Region, database: str) -> None:
+    """Keep the instance from being deleted."""
+    region.client("rds").modify_db_instance(
+        DBInstanceIdentifier=database, DeletionProtection=True, ApplyImmediately=True
+    )
+
+
+@uses("rds:ModifyDBInstance")
+def rename(region: Region, database: str, name: str) -> None:
+    """Give the instance another identifier, and with it another endpoint; it takes minutes.
+
+    The instance restarts. Its old name is known until the change is over, and free after it
+    (Amazon RDS User Guide, Renaming a DB instance).
+    """
+    region.client("rds").modify_db_instance(
+        DBInstanceIdentifier=database, NewDBInstanceIdentifier=name, ApplyImmediately=True
+    )
 
 
 @uses("rds:PromoteReadReplica")

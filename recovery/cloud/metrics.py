@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from recovery.cloud.call import uses
+from recovery.cloud.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +61,17 @@ def latest(
         if "Timestamp" in point and "Maximum" in point
     ]
     return max(points, default=None)
+
+
+@uses("cloudwatch:DescribeAlarms")
+def is_alarming(region: Region, alarm: str) -> bool:
+    """Say whether CloudWatch sees the alarm's condition met; NotFoundError when there is none."""
+    found = region.client("cloudwatch").describe_alarms(
+        AlarmNames=[alarm], AlarmTypes=["MetricAlarm"]
+    )["MetricAlarms"]
+    if not found:
+        raise NotFoundError("cloudwatch:DescribeAlarms", region.name, "NotFound", f"no {alarm}")
+    return found[0].get("StateValue") == "ALARM"
 
 
 def _dimensions(dimensions: Mapping[str, str]) -> list[DimensionTypeDef]:

@@ -19,16 +19,35 @@ if TYPE_CHECKING:
 
 OPERATIONS: dict[str, frozenset[str]] = {
     "autoscaling": frozenset({"DescribeAutoScalingGroups", "UpdateAutoScalingGroup"}),
-    "cloudwatch": frozenset({"GetMetricStatistics", "PutMetricData"}),
+    "cloudwatch": frozenset({"DescribeAlarms", "GetMetricStatistics", "PutMetricData"}),
     "dynamodb": frozenset({"GetItem", "PutItem", "DescribeEndpoints"}),
     "ec2": frozenset({"DescribeImages", "DescribeInstances", "DescribeInstanceTypes"}),
     "elbv2": frozenset({"DescribeRules", "DescribeTargetHealth", "ModifyListener", "ModifyRule"}),
     "rds": frozenset(
-        {"CreateDBSnapshot", "DescribeDBInstances", "DescribeDBSnapshots", "PromoteReadReplica"}
+        {
+            "CreateDBInstanceReadReplica",
+            "CreateDBSnapshot",
+            "DescribeDBInstances",
+            "DescribeDBSnapshots",
+            "ModifyDBInstance",
+            "PromoteReadReplica",
+        }
     ),
     # HeadBucket and CreateSession are the SDK's own: a bucket's region, a directory bucket.
     "s3": frozenset(
-        {"CreateSession", "GetObject", "HeadBucket", "HeadObject", "ListObjectsV2", "PutObject"}
+        {
+            "CopyObject",
+            "CreateSession",
+            "DeleteBucketReplication",
+            "GetBucketEncryption",
+            "GetBucketReplication",
+            "GetObject",
+            "HeadBucket",
+            "HeadObject",
+            "ListObjectsV2",
+            "PutBucketReplication",
+            "PutObject",
+        }
     ),
     "secretsmanager": frozenset({"GetSecretValue"}),
     "service-quotas": frozenset({"GetServiceQuota"}),
@@ -53,24 +72,28 @@ def loader() -> Loader:
 class _Pruning(JSONFileLoader):
     """Loads any file of the SDK's data; of a service's model, only what is used."""
 
+    def __init__(self) -> None:
+        self._shapes: dict[Path, Collection[str]] = {}
+        """Folder of a service → the shapes of its pruned model, which the SDK loads first."""
+
     def load_file(self, file_path: str) -> Any:
         for ending, read in ((".json", Path.read_bytes), (".json.gz", _unzipped)):
             path = Path(file_path + ending)
             if path.is_file():
-                content = read(path)
-                return _decode(path, content)
+                return self._decode(path, read(path))
         return None
 
-
-def _decode(path: Path, content: bytes) -> Any:
-    used = OPERATIONS.get(path.parents[1].name)
-    if used and path.name.startswith("service-2.json"):
-        return _model(content, used)
-    if used and path.name.startswith("service-2.sdk-extras"):
-        return _amendment(content)
-    if path.name == "endpoints.json":
-        return _endpoints(content)
-    return msgspec.json.decode(content)
+    def _decode(self, path: Path, content: bytes) -> Any:
+        used = OPERATIONS.get(path.parents[1].name)
+        if used and path.name.startswith("service-2.json"):
+            model = _model(content, used)
+            self._shapes[path.parent] = model["shapes"]
+            return model
+        if used and path.name.startswith("service-2.sdk-extras"):
+            return _amendment(content, self._shapes.get(path.parent, ()))
+        if path.name == "endpoints.json":
+            return _endpoints(content)
+        return msgspec.json.decode(content)
 
 
 def _unzipped(path: Path) -> bytes:
@@ -108,12 +131,14 @@ def _model(content: bytes, used: Collection[str]) -> dict[str, Any]:
     return model
 
 
-def _amendment(content: bytes) -> dict[str, Any]:
-    """Return what amends a model, less the parts of shapes that the pruned model may not have."""
+def _amendment(content: bytes, known: Collection[str]) -> dict[str, Any]:
+    """Return what amends a model, less the parts of shapes that the pruned model does not have."""
     extras: dict[str, Any] = msgspec.json.decode(content)
     amended: dict[str, Any] = extras.get("merge", {})
     shapes = amended.get("shapes", {})
-    amended["shapes"] = {name: shape for name, shape in shapes.items() if "type" in shape}
+    amended["shapes"] = {
+        name: shape for name, shape in shapes.items() if "type" in shape or name in known
+    }
     return extras
 
 

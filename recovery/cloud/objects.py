@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from recovery.cloud.call import uses
 
@@ -41,7 +41,7 @@ def read(region: Region, bucket: str, key: str) -> bytes:
 
 @uses("s3:PutObject", "kms:GenerateDataKey", "kms:Decrypt")
 def write(
-    region: Region, bucket: str, key: str, body: bytes, *, only_new: bool = False
+    region: Region, bucket: str, key: str, body: bytes | BinaryIO, *, only_new: bool = False
 ) -> str | None:
     """Write the object and return its version, None in a bucket without versions.
 
@@ -84,6 +84,39 @@ def deleted(region: Region, bucket: str, key: str) -> bool:
             return metadata.get("HTTPHeaders", {}).get("x-amz-delete-marker") == "true"
         raise
     return False
+
+
+@uses("s3:GetObject", "s3:ListBucket")
+def version(region: Region, bucket: str, key: str) -> str | None:
+    """Return the id of the object's current version, None in a bucket without versions."""
+    return region.client("s3").head_object(Bucket=bucket, Key=key).get("VersionId")
+
+
+COPY_LIMIT = 5 * 1024**3
+"""Bytes that S3 copies in one call (its API reference, CopyObject)."""
+
+
+@uses(
+    "s3:GetObject",
+    "s3:GetObjectTagging",
+    "s3:PutObject",
+    "s3:PutObjectTagging",
+    "kms:Decrypt",
+    "kms:GenerateDataKey",
+)
+def copy(region: Region, source: str, bucket: str, key: str) -> None:
+    """Copy the object into `bucket`, of `region`, from the bucket `source` of any region.
+
+    Metadata and tags go with it; the time of last modification, the version and the storage class
+    are new, and the key that encrypts it is the bucket's own.
+    """
+    region.client("s3").copy_object(
+        Bucket=bucket,
+        Key=key,
+        CopySource={"Bucket": source, "Key": key},
+        MetadataDirective="COPY",
+        TaggingDirective="COPY",
+    )
 
 
 def listing(region: Region, bucket: str, prefix: str = "") -> Iterator[Object]:

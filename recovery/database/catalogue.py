@@ -150,3 +150,39 @@ where coalesce(nullif(t.typbasetype, 0), t.oid)
   and {_OURS}
 order by 1, 2
 """  # noqa: S608
+
+# What lies in a temporary or unlogged table is lost with its server anyway. A partial unique index,
+# or one on expressions, names no row.
+KEYED_TABLES = f"""
+select format('%I.%I', n.nspname, c.relname), c.relkind = 'p',
+       (select array_agg(quote_ident(a.attname)::text order by k.place)
+        from pg_index i
+        cross join lateral unnest(i.indkey) with ordinality as k(attnum, place)
+        join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+        where i.indrelid = c.oid and i.indisprimary and k.place <= i.indnkeyatts),
+       (select json_agg((select json_agg(quote_ident(a.attname) order by k.place)
+                         from unnest(i.indkey) with ordinality as k(attnum, place)
+                         join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
+                         where k.place <= i.indnkeyatts))
+        from pg_index i
+        where i.indrelid = c.oid and i.indisunique and not i.indisprimary and i.indisvalid
+          and i.indpred is null and i.indexprs is null),
+       (select array_agg(distinct format('%I.%I', pn.nspname, p.relname))
+        from pg_constraint con
+        join pg_class p on p.oid = con.confrelid
+        join pg_namespace pn on pn.oid = p.relnamespace
+        where con.conrelid = c.oid and con.contype = 'f' and con.conparentid = 0),
+       array_agg(quote_ident(a.attname)::text order by a.attnum),
+       array_agg(format_type(a.atttypid, a.atttypmod)::text order by a.attnum),
+       array_agg(a.attgenerated <> '' order by a.attnum),
+       array_agg(a.attidentity = 'a' order by a.attnum),
+       array_agg(a.attidentity <> '' or coalesce(
+           (select starts_with(pg_get_expr(d.adbin, d.adrelid), 'nextval(') from pg_attrdef d
+            where d.adrelid = a.attrelid and d.adnum = a.attnum), false) order by a.attnum)
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence = 'p' and {_OURS}
+group by c.oid, c.relname, c.relkind, n.nspname
+order by 1
+"""  # noqa: S608

@@ -170,6 +170,9 @@ def replication(connection: Connection) -> Replication:
     )
 
 
+CLOSED_WORDS = "is not currently accepting connections"
+"""What a server says of a database that was closed to all (datallowconn is false)."""
+
 # What libpq says of a refused sign-in; it hands no SQLSTATE out before a session stands.
 _DENIED_WORDS = (
     "password authentication failed",
@@ -177,6 +180,7 @@ _DENIED_WORDS = (
     "no password supplied",
     "does not exist",
     "is not permitted to log in",
+    CLOSED_WORDS,
     "permission denied for database",
 )
 _DENIED_CLASSES = ("28", "3D")

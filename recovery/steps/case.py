@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from recovery.cloud.client import Region
@@ -63,3 +63,17 @@ class Case:
     def rto_seconds(self) -> float:
         """The longest that any wait of this product may take."""
         return float(self.product.rto_seconds)
+
+    @property
+    def turned(self) -> Case:
+        """The same product going the other way, with the peer's region taken for an answering one.
+
+        For what is done while both sites are up.
+        """
+        return replace(
+            self,
+            site=self.peer,
+            peer=self.site,
+            here=Region(self.there.name),
+            there=Region(self.here.name, once=True),
+        )

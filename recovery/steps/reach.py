@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 from recovery import names
 from recovery.cloud import databases, secrets
@@ -21,6 +21,13 @@ from recovery.engine.errors import OutsideError
 from recovery.steps.case import Case
 
 T = TypeVar("T")
+
+
+class How(TypedDict, total=False):
+    """How a connection is used, where it is not as always."""
+
+    read_only: bool
+    statement_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,11 @@ def ask(
 
 @contextmanager
 def connection(
-    case: Case, database: Database, *, maintenance: bool = False
+    case: Case,
+    database: Database,
+    *,
+    maintenance: bool = False,
+    **how: Unpack[How],
 ) -> Generator[Connection]:
     """Connect with the product's credentials, verifying the server's certificate.
 
@@ -72,6 +83,7 @@ def connection(
         postgres.Credentials(
             username=found.get("username", ""), password=found.get("password", "")
         ),
+        **how,
     )
     try:
         yield connected

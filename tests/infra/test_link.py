@@ -166,18 +166,51 @@ def test_a_failed_replication_is_told_at_the_active_site_for_every_rule(
         assert alarm.inputs["alarmActions"] == [primary.outputs["site"]["topic_arn"]]
 
 
-def test_the_replication_role_reads_one_end_and_writes_the_other(link: Declaration) -> None:
-    allowed = {
-        action: resource
-        for statement in statements(link, "rlg-data-files-from-primary")
-        for action in statement["Action"]
-        for resource in statement["Resource"]
-    }
-    assert "us-east-1" in allowed["s3:GetObjectVersionForReplication"]
-    assert "us-west-2" in allowed["s3:ReplicateObject"]
-    assert "us-west-2" in allowed["s3:ReplicateDelete"]
-    assert "primary" in allowed["kms:Decrypt"]
-    assert "dr" in allowed["kms:Encrypt"]
+def test_the_replication_role_serves_both_directions_so_that_recovery_can_turn_the_rule(
+    link: Declaration,
+) -> None:
+    allowed: dict[str, list[str]] = {}
+    for statement in statements(link, "rlg-data-files-replication"):
+        for action in statement["Action"]:
+            allowed.setdefault(action, []).extend(statement["Resource"])
+    for action in (
+        "s3:GetObjectVersionForReplication",
+        "s3:ListBucket",
+        "s3:ReplicateDelete",
+        "s3:ReplicateObject",
+    ):
+        east, west = allowed[action]
+        assert ("us-east-1" in east + west, "us-west-2" in east + west) == (True, True)
+        assert all("rlg-data-files" in each for each in (east, west))
+    for action in ("kms:Decrypt", "kms:Encrypt"):
+        assert len(set(allowed[action])) == 2
+
+
+def test_turning_the_link_changes_nothing_of_the_replication_roles(
+    link: Declaration, dr_active: Declaration
+) -> None:
+    turned = _turned(dr_active)
+
+    def roles(of: Declaration) -> dict[str, object]:
+        return {
+            each.name: (each.type, each.inputs.get("policy") or each.inputs["assumeRolePolicy"])
+            for kind in ("iam:Role", "iam:RolePolicy")
+            for each in of.of(kind)
+            if each.name.endswith("-replication")
+        }
+
+    assert len(roles(link)) == 4
+    assert roles(link) == roles(turned)
+
+
+def test_recovery_hands_only_the_replication_roles_to_s3_alone(link: Declaration) -> None:
+    (statement,) = (
+        each for each in statements(link, naming.RECOVERY_ROLE) if "iam:PassRole" in each["Action"]
+    )
+    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "s3.amazonaws.com"}}
+    patterns = [each.rpartition("/")[2] for each in statement["Resource"]]
+    roles = {each.name for each in link.of("iam:Role") if each.name.endswith("-replication")}
+    assert {f"{role}-*" for role in roles} == set(patterns)
 
 
 def test_backups_are_replicated_under_the_key_of_the_region_that_receives_them(
@@ -194,12 +227,7 @@ def test_backups_are_replicated_under_the_key_of_the_region_that_receives_them(
 def test_everything_flows_the_other_way_when_the_other_site_is_active(
     dr_active: Declaration,
 ) -> None:
-    primary = declare("primary", config={"role": "standby"}, outputs={"dr": dr_active.outputs})
-    turned = declare(
-        "link",
-        config={"active": "dr"},
-        outputs={"primary": primary.outputs, "dr": dr_active.outputs},
-    )
+    turned = _turned(dr_active)
     assert {each.region for each in turned.of("s3:BucketReplicationConfig")} == {"us-west-2"}
     assert {
         each.region for each in turned.of("cloudwatch:MetricAlarm") if "failed" in _name(each)
@@ -215,6 +243,16 @@ def test_everything_flows_the_other_way_when_the_other_site_is_active(
         for product in ("rlg-data", "rlg-fans")
         for site, kind in (("primary", "PRIMARY"), ("dr", "SECONDARY"))
     }
+
+
+def _turned(dr_active: Declaration) -> Declaration:
+    """Return the link with the other site active."""
+    primary = declare("primary", config={"role": "standby"}, outputs={"dr": dr_active.outputs})
+    return declare(
+        "link",
+        config={"active": "dr"},
+        outputs={"primary": primary.outputs, "dr": dr_active.outputs},
+    )
 
 
 def test_the_link_refuses_sites_whose_roles_disagree_with_its_configuration(

@@ -4,12 +4,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
 from lab.configuration import PROJECT
-from recovery import failover, switchover
+from recovery import failover, reprotect, switchover
 from recovery.assignment import Assignment
+from recovery.execution import outline
 from recovery.steps.takeover import Takeover
 from tests.recovery.cases import case
 
@@ -82,7 +84,7 @@ def test_the_steps_of_readme_and_of_the_runbook_recover_a_killed_region(shell):
     steps = readme("make lab")
     killed = next(at for at, line in enumerate(steps) if "lab kill" in line)
     by_runbook = (line for block in commands("RUNBOOK.md") for line in block)
-    assessed, rehearsed, failed_over, completed, reported = by_runbook
+    assessed, rehearsed, failed_over, completed, reported, *protected = by_runbook
     assert INTERPRETER.sub("", failed_over) == INTERPRETER.sub("", steps[killed + 1])
 
     typed(shell, [*steps[: killed + 1], assessed, rehearsed])
@@ -93,6 +95,12 @@ def test_the_steps_of_readme_and_of_the_runbook_recover_a_killed_region(shell):
         assert done.stdout.count("exit 0: done and verified") == 3
     done = typed(shell, ["python -m lab heal us-east-1", completed])
     assert done.stdout.count("dr\t2\tTrue") == 6
+    rehearsed, protected = protected
+    until = time.monotonic() + SECONDS
+    while (done := shell.type(rehearsed)).returncode:  # until its databases have started
+        assert time.monotonic() < until, done.stdout
+    done = typed(shell, [protected])
+    assert done.stdout.count("protected and verified (us-east-1)") == 2
     typed(shell, steps[killed + 2 :])
 
 
@@ -119,12 +127,14 @@ def test_every_other_command_of_the_documents_is_one_for_aws():
 
 @pytest.mark.parametrize(
     ("heading", "verb"),
-    [("## 5. ", failover), ("## 7. ", switchover)],
-    ids=["failover", "switchover"],
+    [("## 5. ", failover), ("## 7. ", switchover), ("## 8. ", reprotect)],
+    ids=["failover", "switchover", "reprotect"],
 )
 def test_the_runbook_lists_the_steps_of_the_plan_in_their_order(heading, verb):
     text = (PROJECT / "RUNBOOK.md").read_text()
-    section = text.partition(f"\n{heading}")[2].partition("\n## ")[0]
-    by_hand = re.findall(r"^\| `([a-z-]+)` \| ", section, flags=re.MULTILINE)
-    going = Takeover(case=case(), target=TARGET, resumes=False, promoted=False)
-    assert by_hand == [step.name for step in verb.plan(going)]
+    by_hand = re.findall(r"^\| `([a-z-]+)` \| ", _section(text, heading), flags=re.MULTILINE)
+    assert by_hand == [step.name for step in outline(case(), verb.PROCEDURE)]
+
+
+def _section(text, heading):
+    return text.partition(f"\n{heading}")[2].partition("\n## ")[0]

@@ -353,3 +353,86 @@ def test_automated_backups_are_replicated_under_a_key_of_the_other_region(aws):
     key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
     made = act(SourceDBInstanceArn=arn, KmsKeyId=key)["DBInstanceAutomatedBackup"]
     assert made["Status"] == "replicating"
+
+
+def test_a_rename_takes_its_time_and_ends_the_old_name_and_endpoint(aws):
+    made, rds, name = primary(aws), aws.client("rds", EAST), unique("aside")
+    old = made["DBInstanceIdentifier"]
+    answer = rds.modify_db_instance(
+        DBInstanceIdentifier=old, NewDBInstanceIdentifier=name, ApplyImmediately=True
+    )["DBInstance"]
+    assert (answer["DBInstanceIdentifier"], answer["DBInstanceStatus"]) == (old, "renaming")
+    found = eventually(lambda: _named(rds, name))
+    renamed = available(aws, EAST, name)
+    assert found["DBInstanceArn"].endswith(f":db:{name}")
+    assert renamed["Endpoint"]["Address"].startswith(f"{name}.")
+    assert renamed["DbiResourceId"] == made["DbiResourceId"]
+    assert _named(rds, old) is None
+
+
+def _named(rds, name):
+    try:
+        return rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
+    except rds.exceptions.DBInstanceNotFoundFault:
+        return None
+
+
+def test_a_rename_without_apply_immediately_waits_for_the_window(aws):
+    made, rds = primary(aws), aws.client("rds", EAST)
+    old, name = made["DBInstanceIdentifier"], unique("later")
+    rds.modify_db_instance(DBInstanceIdentifier=old, NewDBInstanceIdentifier=name)
+    found = _named(rds, old)
+    assert found is not None
+    assert found["PendingModifiedValues"] == {"DBInstanceIdentifier": name}
+
+
+def test_a_name_that_is_taken_renames_nothing(aws):
+    one, other, rds = primary(aws), primary(aws), aws.client("rds", EAST)
+    code = refusal(
+        rds.modify_db_instance,
+        DBInstanceIdentifier=one["DBInstanceIdentifier"],
+        NewDBInstanceIdentifier=other["DBInstanceIdentifier"],
+        ApplyImmediately=True,
+    )
+    assert code == "DBInstanceAlreadyExists"
+
+
+def test_a_replica_takes_the_name_that_its_region_put_aside_and_follows_a_renamed_source(lab):
+    source = primary(lab)
+    west = replica(lab, source)
+    east, rds = lab.client("rds", EAST), lab.client("rds", WEST)
+    old, name = source["DBInstanceIdentifier"], unique("aside")
+    east.modify_db_instance(
+        DBInstanceIdentifier=old, NewDBInstanceIdentifier=name, ApplyImmediately=True
+    )
+    eventually(lambda: _named(east, name))
+    renamed = available(lab, EAST, name)
+    follower = _named(rds, west["DBInstanceIdentifier"])
+    assert follower is not None
+    assert follower["ReadReplicaSourceDBInstanceIdentifier"] == renamed["DBInstanceArn"]
+    rds.modify_db_instance(
+        DBInstanceIdentifier=follower["DBInstanceIdentifier"],
+        BackupRetentionPeriod=1,
+        ApplyImmediately=True,
+    )
+    available(lab, WEST, follower["DBInstanceIdentifier"])
+    rds.promote_read_replica(DBInstanceIdentifier=follower["DBInstanceIdentifier"])
+    writer = eventually(
+        lambda: (
+            (found := _named(rds, follower["DBInstanceIdentifier"]))
+            and found["DBInstanceStatus"] == "available"
+            and not found.get("ReadReplicaSourceDBInstanceIdentifier")
+            and found
+        )
+    )
+    east.create_db_instance_read_replica(
+        DBInstanceIdentifier=old,
+        SourceDBInstanceIdentifier=writer["DBInstanceArn"],
+        SourceRegion=WEST,
+        KmsKeyId=renamed["KmsKeyId"],
+        DBSubnetGroupName=renamed["DBSubnetGroup"]["DBSubnetGroupName"],
+    )
+    home = available(lab, EAST, old)
+    assert home["Endpoint"]["Address"] == source["Endpoint"]["Address"]
+    assert home["ReadReplicaSourceDBInstanceIdentifier"] == writer["DBInstanceArn"]
+    assert home["DbiResourceId"] != renamed["DbiResourceId"]

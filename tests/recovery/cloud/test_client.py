@@ -232,5 +232,7 @@ def test_every_operation_that_is_listed_exists(region, service):
 
 
 def test_permissions_change_nothing_in_iam_or_route_53():
-    assert not [each for each in permissions.ACTIONS if each.startswith(("iam:", "route53:"))]
+    # To hand a role to S3 changes nothing in IAM: it is who may name a role in a rule.
+    told = {each for each in permissions.ACTIONS if each.startswith(("iam:", "route53:"))}
+    assert told == {"iam:PassRole"}
     assert permissions.GUARD_ACTIONS <= permissions.ACTIONS
