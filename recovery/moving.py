@@ -32,6 +32,16 @@ def move(
     telling: summary.Telling = summary.MOVED,
 ) -> int:
     """Run the procedure for all products side by side, print the report, return the exit code."""
+    ran = carry_out(cases, how, progress, controls)
+    summary.show(ran, telling, as_json=as_json)
+    return ran.exit_code
+
+
+def carry_out(
+    cases: tuple[Case, ...], how: Procedure[G], progress: Progress, controls: Controls
+) -> summary.Ran:
+    """Run the procedure for all products side by side, in a journal of its own."""
+    began = progress.seconds
     opening.prepare(cases[0])
     terminal = Terminal.of_standard_input()
     journal = journalling.opened(cases[0].verb, cases, controls)
@@ -43,10 +53,10 @@ def move(
             for case in cases
         ]
     )
-    code = worst(outcome.exit_code for outcome in outcomes)
-    journalling.closed(journal, progress, code, progress.seconds)
-    summary.show(cases, outcomes, journal, progress.seconds, as_json=as_json, telling=telling)
-    return code
+    seconds = progress.seconds - began
+    ran = summary.Ran(cases=cases, outcomes=tuple(outcomes), journal=journal, seconds=seconds)
+    journalling.closed(journal, progress, ran.exit_code, seconds)
+    return ran
 
 
 def rehearse(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from recovery.engine.budget import span
-from recovery.engine.errors import RECOVERED, REFUSED, OutsideError
+from recovery.engine.errors import RECOVERED, REFUSED, OutsideError, worst
 from recovery.engine.gates import NO_CONTROLS, Controls
 from recovery.engine.journal import Journal
 from recovery.engine.parallel import answers
@@ -64,37 +64,44 @@ class Rehearsal:
         return REFUSED if held_up else RECOVERED
 
 
-def show(
-    cases: Sequence[Case],
-    outcomes: Sequence[Outcome],
-    journal: Journal,
-    seconds: float,
-    *,
-    as_json: bool,
-    telling: Telling = MOVED,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """One execution that has ended."""
+
+    cases: tuple[Case, ...]
+    outcomes: tuple[Outcome, ...]
+    """Of each case, in the same order."""
+    journal: Journal
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """Return the worst of the products'."""
+        return worst(outcome.exit_code for outcome in self.outcomes)
+
+
+def show(ran: Ran, telling: Telling = MOVED, *, as_json: bool) -> None:
     """Print what was done, how long it took and what it cost."""
-    both = list(zip(cases, outcomes, strict=True))
-    points = answers([lambda pair=pair: _point(*pair) if telling.moves else {} for pair in both])
-    facts = [
-        _facts(telling, case, outcome, {} if isinstance(found, OutsideError) else found)
-        for case, outcome, found in zip(cases, outcomes, points, strict=True)
-    ]
     if as_json:
-        report = {
-            "execution": journal.execution,
-            "journal": str(journal.path),
-            "mirror_fault": journal.mirror_fault,
-            "seconds": round(seconds, 3),
-            "products": facts,
-        }
-        print(json.dumps(report, indent=2))
+        print(json.dumps(report(ran, telling), indent=2))
         return
-    for case, outcome, fact in zip(cases, outcomes, facts, strict=True):
+    for case, outcome, fact in zip(ran.cases, ran.outcomes, _all_facts(ran, telling), strict=True):
         _print_product(telling, case, outcome, fact)
-    print(f"\nexecution {journal.execution}, {seconds:.1f} s, journal {journal.path}")
+    journal = ran.journal
+    print(f"\nexecution {journal.execution}, {ran.seconds:.1f} s, journal {journal.path}")
     if journal.mirror_fault:
         print(f"  the journal's copy in the bucket is incomplete: {journal.mirror_fault}")
+
+
+def report(ran: Ran, telling: Telling = MOVED) -> dict[str, object]:
+    """Return the same for machines."""
+    return {
+        "execution": ran.journal.execution,
+        "journal": str(ran.journal.path),
+        "mirror_fault": ran.journal.mirror_fault,
+        "seconds": round(ran.seconds, 3),
+        "products": _all_facts(ran, telling),
+    }
 
 
 def show_rehearsals(found: Sequence[Rehearsal], *, as_json: bool) -> None:
@@ -113,6 +120,15 @@ def show_rehearsals(found: Sequence[Rehearsal], *, as_json: bool) -> None:
             print(f"  {_will(seen):<9} {name:<18} {text}{f'; {asked}' if asked else ''}")
         refused = each.assessment and (each.assessment.refusal or each.assessment.waits)
         print(f"\n  a {each.verb} now would {f'be refused: {refused}' if refused else 'go ahead'}")
+
+
+def _all_facts(ran: Ran, telling: Telling) -> list[dict[str, object]]:
+    both = list(zip(ran.cases, ran.outcomes, strict=True))
+    points = answers([lambda pair=pair: _point(*pair) if telling.moves else {} for pair in both])
+    return [
+        _facts(telling, case, outcome, {} if isinstance(found, OutsideError) else found)
+        for (case, outcome), found in zip(both, points, strict=True)
+    ]
 
 
 def _will(seen: Seen | OutsideError) -> str:
