@@ -164,9 +164,9 @@ def _replicate(product: Product, ends: _Ends) -> None:
             naming.bucket_replication(product.name, kind),
             product.name,
             kind,
-            source,
-            destination,
-            ends.regions["dr"].options(),
+            source=source,
+            destination=destination,
+            opts=ends.regions["dr"].options(),
         )
     aws.rds.InstanceAutomatedBackupsReplication(
         naming.backups_from(product.name, ends.active),

@@ -50,6 +50,7 @@ class BucketReplication(pulumi.ComponentResource):
         name: str,
         product: str,
         kind: str,
+        *,
         source: End,
         destination: End,
         opts: pulumi.ResourceOptions | None = None,

@@ -53,7 +53,8 @@ class Checkpoint:
     @property
     def outputs(self) -> dict[str, Any]:
         """The stack's own outputs."""
-        return next((one.outputs for one in self.resources if one.type == STACK), {})
+        found = next((one for one in self.resources if one.type == STACK), None)
+        return found.outputs if found else {}
 
 
 def name_of(urn: str) -> str:

@@ -50,9 +50,7 @@ def _active(world: World, active: SiteSeen, standby: SiteSeen) -> Wanted:
                 f"recovery.failover --region {active.region} to its end",
             )
     peer = "lit" if standby.silence is None else "dark"
-    return Wanted(
-        stack=active.name, standing="touched", values={"role": "active", "peer": peer}
-    )
+    return Wanted(stack=active.name, standing="touched", values={"role": "active", "peer": peer})
 
 
 def _standby(world: World, active: SiteSeen, standby: SiteSeen) -> Wanted:
@@ -71,9 +69,7 @@ def _standby(world: World, active: SiteSeen, standby: SiteSeen) -> Wanted:
                 f"recovery.reprotect --region {standby.region} first",
             )
     peer = "lit" if active.silence is None else "dark"
-    return Wanted(
-        stack=standby.name, standing="touched", values={"role": "standby", "peer": peer}
-    )
+    return Wanted(stack=standby.name, standing="touched", values={"role": "standby", "peer": peer})
 
 
 def _link(world: World, sites: tuple[Wanted, Wanted]) -> Wanted:

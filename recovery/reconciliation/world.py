@@ -121,7 +121,9 @@ def _assigned(case: Case) -> Assignment:
     if standing is None:
         silent = "; ".join(str(each) for each in answers.values() if isinstance(each, OutsideError))
         raise RefusedError(f"no table assigns {case.product.name} to a site ({silent or 'empty'})")
-    agreeing = [each for each in given if (each.site, each.epoch) == (standing.site, standing.epoch)]
+    agreeing = [
+        each for each in given if (each.site, each.epoch) == (standing.site, standing.epoch)
+    ]
     if len(agreeing) < _MAJORITY and not standing.alone:
         raise RefusedError(
             f"one control table assigns {case.product.name} to {standing.site}, and no other "
@@ -181,9 +183,7 @@ def _fleet(region: Region, name: str) -> Fleet | None:
 
 
 def _leads(region: Region, name: str, to: str) -> bool:
-    return any(
-        rule.destination == to and rule.enabled for rule in replication.rules(region, name)
-    )
+    return any(rule.destination == to and rule.enabled for rule in replication.rules(region, name))
 
 
 def _received(topology: Topology, region: Region, sender: SiteSeen) -> dict[str, str]:
