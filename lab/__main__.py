@@ -83,6 +83,12 @@ def _env(_: argparse.Namespace) -> int:
     return 0
 
 
+def _pulumi(given: argparse.Namespace) -> int:
+    from lab import pulumi  # noqa: PLC0415  # the SDK, which no other command needs
+
+    return pulumi.main(given.words)
+
+
 def _kill(given: argparse.Namespace) -> int:
     launch.running()
     outage.kill(given.region, given.api)
@@ -205,6 +211,11 @@ def _parser() -> argparse.ArgumentParser:
             default=launch.DEFAULT_SPEED,
             help="AWS's seconds for one of the lab's; 0: wait for nothing (default: %(default)g)",
         )
+    asked = commands.add_parser(
+        "pulumi", help="answer as Pulumi's CLI would, from the lab's provision", add_help=False
+    )
+    asked.set_defaults(run=_pulumi)
+    asked.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
     commands.add_parser("env", help="print the environment for a shell").set_defaults(run=_env)
     commands.add_parser("status", help="show what runs").set_defaults(run=_status)
     commands.add_parser("down", help="end the lab").set_defaults(run=_down)
