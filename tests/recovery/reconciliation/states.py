@@ -169,7 +169,6 @@ class Memory:
     """Stack → steps of its preview, until it is updated."""
     fails: dict = field(default_factory=dict)
     """Begin of a command → how it ends."""
-    protected: bool = True
 
     @property
     def pulumi(self):
@@ -195,10 +194,18 @@ class Memory:
         match words:
             case ["config", "--json", *_]:
                 return json.dumps({k: {"value": v} for k, v in self.values[stack].items()})
-            case ["config", "set", key, value, *_]:
-                self.values[stack][key] = value
             case ["stack", "export", *_]:
                 return json.dumps(self.states[stack])
+            case ["preview", *_]:
+                steps = self.shows.get(stack, [])
+                return json.dumps({"steps": steps, "changeSummary": {"same": 9}})
+        self._act(words, stack)
+        return None
+
+    def _act(self, words, stack):
+        match words:
+            case ["config", "set", key, value, *_]:
+                self.values[stack][key] = value
             case ["stack", "import", *_]:
                 self.states[stack] = given(words)
             case ["state", "delete", gone, *_]:
@@ -206,18 +213,16 @@ class Memory:
             case ["import", *_]:
                 self._import(stack, given(words))
             case ["refresh", *_]:
-                for at, word in enumerate(words):
-                    if word == "--target":
-                        self._refresh(stack, words[at + 1])
-            case ["preview", *_]:
-                steps = self.shows.get(stack, [])
-                return json.dumps({"steps": steps, "changeSummary": {"same": 9}})
+                for at in (at for at, word in enumerate(words) if word == "--target"):
+                    self._refresh(stack, words[at + 1])
             case ["up", *_]:
-                self.shows.pop(stack, None)
-                if stack in REGIONS:
-                    root = self.states[stack]["deployment"]["resources"][0]
-                    root["outputs"]["site"]["role"] = self.values[stack]["standby:role"]
-        return None
+                self._update(stack)
+
+    def _update(self, stack):
+        self.shows.pop(stack, None)
+        if stack in REGIONS:
+            root = self._of(stack)[0]
+            root["outputs"]["site"]["role"] = self.values[stack]["standby:role"]
 
     def _of(self, stack):
         return self.states[stack]["deployment"]["resources"]
