@@ -78,7 +78,10 @@ def _rehearse(given: argparse.Namespace) -> int:
 
 
 def _env(_: argparse.Namespace) -> int:
-    for name, value in environment.environment(launch.running().folder, "OPERATOR").items():
+    told = environment.environment(launch.running().folder, "OPERATOR")
+    # What answers in the lab as Pulumi does on AWS.
+    told["STANDBY_PULUMI"] = f"{sys.executable} -m lab pulumi"
+    for name, value in told.items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
 

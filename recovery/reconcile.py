@@ -61,9 +61,9 @@ def _options() -> argparse.Namespace:
     how.add_argument("--check", action="store_true", help="for CI: exit 6 where there is drift")
     made.add_argument(
         "--pulumi",
-        default="pulumi",
+        default=os.environ.get("STANDBY_PULUMI", "pulumi"),
         metavar="COMMAND",
-        help="what answers as Pulumi's CLI does (default: %(default)s)",
+        help="what answers as Pulumi's CLI does (default: $STANDBY_PULUMI, else pulumi)",
     )
     options = made.parse_args()
     if options.product:

@@ -82,7 +82,7 @@ def test_the_steps_of_readme_and_of_the_runbook_recover_a_killed_region(shell):
     steps = readme("make lab")
     killed = next(at for at, line in enumerate(steps) if "lab kill" in line)
     by_runbook = (line for block in commands("RUNBOOK.md") for line in block)
-    assessed, rehearsed, failed_over, completed, reported = by_runbook
+    assessed, rehearsed, failed_over, completed, reported, told, applied = by_runbook
     assert INTERPRETER.sub("", failed_over) == INTERPRETER.sub("", steps[killed + 1])
 
     typed(shell, [*steps[: killed + 1], assessed, rehearsed])
@@ -91,6 +91,9 @@ def test_the_steps_of_readme_and_of_the_runbook_recover_a_killed_region(shell):
     for where in ("", f" --region {TARGET_REGION}"):
         done = typed(shell, [reported + where])
         assert done.stdout.count("exit 0: done and verified") == 3
+    typed(shell, [told])
+    done = typed(shell, [applied])
+    assert "no replace, no delete, no change" in done.stdout
     done = typed(shell, ["python -m lab heal us-east-1", completed])
     assert done.stdout.count("dr\t2\tTrue") == 6
     typed(shell, steps[killed + 2 :])
