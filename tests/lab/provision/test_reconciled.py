@@ -92,15 +92,34 @@ class Story:
             aside = naming.isolated_id(name, 2)
             databases.rename(there, name, aside)
             await_(there, aside)
-            source = databases.describe(case.here, case.deployment.database)
-            assert source is not None
-            like = databases.placement(there, aside)
-            databases.create_replica(there, name, source, WEST, like)
+            self._replicate(case, name, databases.placement(there, aside))
             await_(there, name)
             databases.keep_backups(there, name, 1)
             await_(there, name)
             reverse_files.reverse(case)
             hosts.scale(there, case.peer_deployment.host_group, case.peer_deployment.hosts_standby)
+
+    def _replicate(self, case, name, like):
+        source = databases.describe(case.here, case.deployment.database)
+        assert source is not None
+        self.lab.clients("rds", EAST).create_db_instance_read_replica(
+            DBInstanceIdentifier=name,
+            SourceDBInstanceIdentifier=source.arn,
+            SourceRegion=WEST,
+            DBInstanceClass=like.instance_class,
+            DBSubnetGroupName=like.subnet_group,
+            DBParameterGroupName=like.parameter_group,
+            VpcSecurityGroupIds=list(like.security_groups),
+            Port=like.port,
+            StorageType=like.storage_type,
+            PubliclyAccessible=False,
+            CopyTagsToSnapshot=True,
+            MultiAZ=False,
+            DeletionProtection=True,
+            KmsKeyId=like.key,
+            MaxAllocatedStorage=like.storage_limit,
+            Tags=[{"Key": key, "Value": value} for key, value in like.tags],
+        )
 
 
 def await_(region, name):

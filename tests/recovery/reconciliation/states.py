@@ -249,9 +249,11 @@ class Memory:
         site = self.world.sites[stack]
         if found["type"] == FLEET:
             fleet = site.fleets[PRODUCT]
+            assert fleet is not None
             found["outputs"] |= {"minSize": fleet.minimum, "desiredCapacity": fleet.desired}
             return
         placed = site.databases[PRODUCT]
+        assert placed is not None
         assert found["id"] == placed.resource_id, "a refresh reads by the id"
         found["outputs"] |= {
             "replicateSourceDb": placed.source or "",

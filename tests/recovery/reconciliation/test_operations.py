@@ -36,19 +36,20 @@ def test_in_peace_nothing_is_to_be_done():
 
 def test_a_promoted_replica_and_a_scaled_fleet_are_read_again():
     found = plan(parsed(states.states()["dr"]), "dr", states.FAILED_OVER)
-    assert [type(each) for each in found] == [Refresh, Refresh]
-    assert found[0].urn == urn("dr", INSTANCE, "rlg-data-dr-1")
-    assert found[0].why == (
-        "the state calls it a replica of rlg-data-primary-1, and it is a writer"
-    )
-    assert found[1].urn == urn("dr", FLEET, "rlg-data-dr")
+    database, fleet = found
+    assert isinstance(database, Refresh)
+    assert isinstance(fleet, Refresh)
+    assert database.urn == urn("dr", INSTANCE, "rlg-data-dr-1")
+    assert database.why == "the state calls it a replica of rlg-data-primary-1, and it is a writer"
+    assert fleet.urn == urn("dr", FLEET, "rlg-data-dr")
 
 
 def test_the_old_database_gives_its_urn_to_the_replica_of_the_same_name():
-    found = plan(parsed(states.states()["primary"]), "primary", states.REPROTECTED)
-    assert found[0] == Rebind(urn=DATABASE, old="db-primary", new="db-new", why=found[0].why)
-    assert [each.urn for each in found[1:]] == [DATABASE, urn("primary", FLEET, "rlg-data-primary")]
-    assert all(isinstance(each, Refresh) for each in found[1:])
+    first, *others = plan(parsed(states.states()["primary"]), "primary", states.REPROTECTED)
+    assert first == Rebind(urn=DATABASE, old="db-primary", new="db-new", why=first.why)
+    read = [each.urn for each in others if isinstance(each, Refresh)]
+    assert read == [DATABASE, urn("primary", FLEET, "rlg-data-primary")]
+    assert len(read) == len(others)
 
 
 def test_the_link_forgets_what_led_the_other_way_and_takes_in_what_recovery_made():
