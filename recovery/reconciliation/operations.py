@@ -2,9 +2,12 @@
 
 Pure functions of a state and of the world; planning again after doing it finds nothing.
 
-Resource ids are the provider's (docs of pulumi-aws 7): `db-…` of `aws.rds.Instance`, the bucket of
-`aws.s3.BucketReplicationConfig`, the ARN of the backups in their destination region of
-`aws.rds.InstanceAutomatedBackupsReplication`.
+Resource ids are those of terraform-provider-aws, which pulumi-aws takes over: the resource id `db-…`
+of an `aws.rds.Instance` (internal/service/rds/instance.go: the identifier may be changed, the id
+never), the bucket of an `aws.s3.BucketReplicationConfig`
+(internal/service/s3/bucket_replication_configuration.go), the ARN of the backups in their destination
+region of an `aws.rds.InstanceAutomatedBackupsReplication`
+(internal/service/rds/instance_automated_backups_replication.go).
 """
 
 from __future__ import annotations
@@ -30,8 +33,11 @@ class Rebind:
     """The URN is to stand for another resource; whatever depends on it stays as it is.
 
     `pulumi state delete` refuses a resource that others depend on, and a launch template depends
-    on every database; an import under a URN that is taken would replace what has it
-    (pkg/resource/edit/operations.go and deploy/step_generator.go of pulumi/pulumi).
+    on every database (pkg/resource/edit/operations.go of pulumi/pulumi); an import under a URN that
+    is taken would replace what has it. An import also forgets what only the provider knows, such as
+    the final snapshot (`resourceInstanceImport`: `skip_final_snapshot` is true then), which an
+    edited export keeps. Editing an export is Pulumi's own way for what was changed beside it
+    (www.pulumi.com/docs/iac/cli/commands/pulumi_stack_export).
     """
 
     urn: str
