@@ -51,7 +51,9 @@ class Database(pulumi.ComponentResource):
 
     What makes it a replica is `replicate_source_db` alone: taking it away is the promotion, so
     it follows the role and nothing else. No property that differs between the roles is one that
-    replaces the instance (internal/service/rds/instance.go of terraform-provider-aws).
+    replaces the instance (internal/service/rds/instance.go of terraform-provider-aws). Recovery
+    has changed the source and the retention when the role follows; of what is left, only Multi-AZ
+    is a change in AWS (`recovery.reconcile` tells it apart).
     """
 
     arn: pulumi.Output[str]
@@ -105,11 +107,14 @@ class Database(pulumi.ComponentResource):
             backup_window="07:00-08:00",
             maintenance_window="tue:08:30-tue:09:30",
             copy_tags_to_snapshot=True,
-            deletion_protection=active,
-            # A replica takes no final snapshot, and refuses to be deleted with one.
-            skip_final_snapshot=not active,
-            final_snapshot_identifier=f"{args.identifier}-final" if active else None,
-            delete_automated_backups=not active,
+            # In both roles alike: right after a failover, before anybody has updated the stack,
+            # the only copy must not be the one that goes without a trace. A replica cannot be
+            # deleted with a final snapshot (terraform-provider-aws#4276): it is refused, which is
+            # what protection is for.
+            deletion_protection=True,
+            skip_final_snapshot=False,
+            final_snapshot_identifier=f"{args.identifier}-final",
+            delete_automated_backups=False,
             apply_immediately=True,
             opts=pulumi.ResourceOptions(parent=self, protect=True, custom_timeouts=_TIMEOUTS),
         )

@@ -38,6 +38,7 @@ class SiteFacts:
     """The site itself."""
 
     role: str
+    zone_id: str
     vpc_id: str
     route_table_ids: list[str]
     control_subnet_id: str

@@ -16,7 +16,7 @@ from infra.control import ControlHost, ControlHostArgs
 from infra.dns import Entry, Switch, SwitchArgs
 from infra.permissions import RecoveryRole
 from infra.region import Region, connect
-from infra.replication import KINDS, BucketReplication, End, role_name
+from infra.replication import BucketReplication, End
 from recovery import naming, topology
 
 if TYPE_CHECKING:
@@ -148,26 +148,28 @@ def _replicate(product: Product, ends: _Ends) -> None:
         (lambda of: of.file_bucket, lambda of: of.file_bucket_arn),
         (lambda of: of.frontend_bucket, lambda of: of.frontend_bucket_arn),
     )
-    for kind, (bucket, arn) in zip(KINDS, buckets, strict=True):
+    for kind, (bucket, arn) in zip(naming.REPLICATED, buckets, strict=True):
         source, destination = (
             End(
+                site=site,
                 region=ends.regions[site],
                 bucket=ends.of_product(site, product, bucket),
                 arn=ends.of_product(site, product, arn),
                 key_arn=ends.of_site(site, lambda found: found.key_arn),
+                topic_arn=ends.of_site(site, lambda found: found.topic_arn),
             )
             for site in (ends.active, ends.standby)
         )
         BucketReplication(
-            f"{product.name}-{kind}-from-{ends.active}",
-            source,
-            destination,
-            topic_arn=ends.of_site(ends.active, lambda found: found.topic_arn),
-            role_name=role_name(product.name, kind),
-            opts=ends.regions[ends.active].options(),
+            naming.bucket_replication(product.name, kind),
+            product.name,
+            kind,
+            source=source,
+            destination=destination,
+            opts=ends.regions["dr"].options(),
         )
     aws.rds.InstanceAutomatedBackupsReplication(
-        f"{product.name}-backups-from-{ends.active}",
+        naming.backups_from(product.name, ends.active),
         source_db_instance_arn=ends.of_product(ends.active, product, lambda of: of.database_arn),
         kms_key_id=ends.of_site(ends.standby, lambda found: found.key_arn),
         retention_period=product.database.retention_days,

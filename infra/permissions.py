@@ -81,6 +81,7 @@ def _looks() -> list[access.Statement]:
                 "ec2:DescribeInstances",
                 "elasticloadbalancing:DescribeRules",
                 "elasticloadbalancing:DescribeTargetHealth",
+                "rds:DescribeDBInstanceAutomatedBackups",
                 "rds:DescribeDBInstances",
                 "rds:DescribeDBSnapshots",
                 "servicequotas:GetServiceQuota",
@@ -216,7 +217,7 @@ class _Arns:
         return [
             f"{roles}/{replication.role_name(product.name, kind)}-*"
             for product in self.settings.products
-            for kind in replication.KINDS
+            for kind in naming.REPLICATED
         ]
 
     def secrets(self) -> list[str]:

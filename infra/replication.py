@@ -9,13 +9,13 @@ import pulumi
 import pulumi_aws as aws
 
 from infra import access
+from recovery import naming
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from infra.region import Region
 
-KINDS = ("files", "frontend")
 _RULE = "everything"
 _PROMISE_MINUTES = 15
 """S3 replication time control knows no other time (S3 user guide)."""
@@ -23,12 +23,14 @@ _PROMISE_MINUTES = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
-    """One end of a replication: a bucket and the key of its region."""
+    """One end of a replication: a bucket, the key of its region, and who is told there."""
 
+    site: str
     region: Region
     bucket: pulumi.Input[str]
     arn: pulumi.Input[str]
     key_arn: pulumi.Input[str]
+    topic_arn: pulumi.Input[str]
 
 
 class BucketReplication(pulumi.ComponentResource):
@@ -37,27 +39,28 @@ class BucketReplication(pulumi.ComponentResource):
     An object that could not be copied is told to the topic of the source's site: S3 never tries
     it again. Objects that were there before the rule need a batch job; see README.
 
-    The role serves both directions and its name tells none, so that recovery can turn the rule
-    round (`recovery.reprotect`), and the link keeps the role when it follows.
+    Only the rules know a direction. `recovery.reprotect` turns them round, and then the link finds
+    everything else as it was: the role serves both directions, its name and its provider tell none
+    (another provider would replace it), and each end has its alarm, as where nothing is replicated
+    nothing fails. The rules of one end and the other are two resources, as they are in two regions.
     """
 
     def __init__(
         self,
         name: str,
+        product: str,
+        kind: str,
+        *,
         source: End,
         destination: End,
-        *,
-        topic_arn: pulumi.Input[str],
-        role_name: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("standby:infra:BucketReplication", name, None, opts)
-        own = pulumi.ResourceOptions(parent=self, provider=source.region.provider)
-        role = aws.iam.Role(
-            role_name, assume_role_policy=access.trust("s3.amazonaws.com"), opts=own
-        )
+        role_of = role_name(product, kind)
+        own = pulumi.ResourceOptions(parent=self)
+        role = aws.iam.Role(role_of, assume_role_policy=access.trust("s3.amazonaws.com"), opts=own)
         policy = aws.iam.RolePolicy(
-            role_name,
+            role_of,
             role=role.name,
             policy=pulumi.Output.all(
                 source.arn, source.key_arn, destination.arn, destination.key_arn
@@ -65,7 +68,7 @@ class BucketReplication(pulumi.ComponentResource):
             opts=own,
         )
         aws.s3.BucketReplicationConfig(
-            name,
+            naming.replication_from(product, kind, source.site),
             role=role.arn,
             bucket=source.bucket,
             rules=[_rule(destination)],
@@ -73,17 +76,12 @@ class BucketReplication(pulumi.ComponentResource):
                 parent=self, provider=source.region.provider, depends_on=[policy]
             ),
         )
-        _failure_alarm(name, source, destination, topic_arn, own)
+        for one, other in ((source, destination), (destination, source)):
+            _failure_alarm(naming.replication_from(product, kind, one.site), one, other, self)
         self.register_outputs({})
 
 
-def _failure_alarm(
-    name: str,
-    source: End,
-    destination: End,
-    topic_arn: pulumi.Input[str],
-    opts: pulumi.ResourceOptions,
-) -> None:
+def _failure_alarm(name: str, source: End, destination: End, parent: pulumi.Resource) -> None:
     """Tell of failures; not of their end, as an object that failed stays behind."""
     aws.cloudwatch.MetricAlarm(
         name,
@@ -104,8 +102,8 @@ def _failure_alarm(
         period=300,
         evaluation_periods=1,
         treat_missing_data="notBreaching",
-        alarm_actions=[topic_arn],
-        opts=opts,
+        alarm_actions=[source.topic_arn],
+        opts=pulumi.ResourceOptions(parent=parent, provider=source.region.provider),
     )
 
 

@@ -49,15 +49,14 @@ def build(settings: Settings, placement: Placement) -> None:
         key=key,
         topic_arn=_alerts(name, settings, key, region).topic_arn,
         control=ControlFirewall(f"{name}-control", control, region.options()),
-        zone_id=aws.route53.get_zone_output(
-            name=settings.zone, opts=region.invoke_options()
-        ).zone_id,
+        zone_id=_zone(settings, placement, region),
         sources=_sources(settings, placement),
     )
     pulumi.export(
         facts.OUTPUT,
         {
             "role": placement.role,
+            "zone_id": ground.zone_id,
             "vpc_id": network.vpc_id,
             "route_table_ids": network.route_table_ids,
             "control_subnet_id": network.subnet_ids[CONTROL_LAYER][0],
@@ -77,6 +76,17 @@ def _alerts(name: str, settings: Settings, key: Key, region: Region) -> Alerts:
         contacts=settings.contacts,
     )
     return Alerts(name, args, region.options())
+
+
+def _zone(settings: Settings, placement: Placement, region: Region) -> pulumi.Output[str]:
+    """Return the id of the zone; while the peer is dark, as the peer's stack has said it.
+
+    Route 53's control plane is in us-east-1 and may be dark with it: what is asked of it then
+    would keep the stack from being updated at all.
+    """
+    if placement.peer == "dark":
+        return facts.read(settings.peer_of(placement.site).name).apply(lambda found: found.zone_id)
+    return aws.route53.get_zone_output(name=settings.zone, opts=region.invoke_options()).zone_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,9 +78,18 @@ def _rehearse(given: argparse.Namespace) -> int:
 
 
 def _env(_: argparse.Namespace) -> int:
-    for name, value in environment.environment(launch.running().folder, "OPERATOR").items():
+    told = environment.environment(launch.running().folder, "OPERATOR")
+    # What answers in the lab as Pulumi does on AWS.
+    told["STANDBY_PULUMI"] = f"{sys.executable} -m lab pulumi"
+    for name, value in told.items():
         print(f"export {name}={shlex.quote(value)}")
     return 0
+
+
+def _pulumi(given: argparse.Namespace) -> int:
+    from lab import pulumi  # noqa: PLC0415  # the SDK, which no other command needs
+
+    return pulumi.main(given.words)
 
 
 def _kill(given: argparse.Namespace) -> int:
@@ -205,6 +214,11 @@ def _parser() -> argparse.ArgumentParser:
             default=launch.DEFAULT_SPEED,
             help="AWS's seconds for one of the lab's; 0: wait for nothing (default: %(default)g)",
         )
+    asked = commands.add_parser(
+        "pulumi", help="answer as Pulumi's CLI would, from the lab's provision", add_help=False
+    )
+    asked.set_defaults(run=_pulumi)
+    asked.add_argument("words", nargs=argparse.REMAINDER, metavar="...")
     commands.add_parser("env", help="print the environment for a shell").set_defaults(run=_env)
     commands.add_parser("status", help="show what runs").set_defaults(run=_status)
     commands.add_parser("down", help="end the lab").set_defaults(run=_down)

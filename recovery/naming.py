@@ -80,6 +80,25 @@ def isolated_id(database: str, epoch: int) -> str:
     return f"{database}-old-{epoch}"
 
 
+REPLICATED = ("files", "frontend")
+"""What S3 replicates of a product, beside its database."""
+
+
+def bucket_replication(product: str, kind: str) -> str:
+    """Return the name, in the link's stack, of what replicates a kind of objects either way."""
+    return f"{product}-{kind}"
+
+
+def replication_from(product: str, kind: str, site: str) -> str:
+    """Return the name, in the link's stack, of the rules of the bucket at `site`."""
+    return f"{product}-{kind}-from-{site}"
+
+
+def backups_from(product: str, site: str) -> str:
+    """Return the name, in the link's stack, of the replication of the backups made at `site`."""
+    return f"{product}-backups-from-{site}"
+
+
 def database_secret(product: str) -> str:
     """Return the name of the secret with the database's username and password (JSON)."""
     return f"{product}/database"

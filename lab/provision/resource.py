@@ -95,6 +95,11 @@ class Resource:
         if self._row.regional and entry.region != self._region:
             changed |= {"region"}
             replacing |= {"region"}
+        if entry.provider not in {"", self._registration.provider}:
+            # The engine replaces what comes from another explicit provider, whatever its region
+            # (pkg/resource/deploy/step_generator.go of pulumi/pulumi, providerChanged).
+            changed |= {"provider"}
+            replacing |= {"provider"}
         return Difference(changed=changed, replacing=replacing)
 
     def _recorded(self) -> Properties:
@@ -213,6 +218,7 @@ class Resource:
             pending=True,
             dependencies=registration.dependencies,
             parent=registration.parent,
+            provider=registration.provider,
             protect=registration.protect,
             retain=self._retain,
             deleted_with=registration.deleted_with,

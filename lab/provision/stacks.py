@@ -68,7 +68,7 @@ def provision(
     described = project(run.root)
     configs = {stack: stack_config(described, stack, run.overrides) for stack in stacks}
     session = _Session(run=run, project=described, report=report)
-    with _alone(run.run_dir / "provision"):
+    with alone(run.run_dir / "provision"):
         for stack in stacks:
             yield session.provision(stack, configs[stack])
 
@@ -175,7 +175,7 @@ def _inside(folder: Path) -> Generator[None]:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Generator[None]:
+def alone(folder: Path) -> Generator[None]:
     """Keep a second provision out of the same states; the kernel lets go when we end."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:

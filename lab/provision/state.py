@@ -17,6 +17,7 @@ from lab.provision.errors import ProvisionError
 from lab.provision.values import Properties
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -37,6 +38,8 @@ class Entry:
     """It was about to be created: whether it was, only AWS knows."""
     dependencies: tuple[str, ...] = ()
     parent: str = ""
+    provider: str = ""
+    """URN."""
     protect: bool = False
     retain: bool = False
     deleted_with: str = ""
@@ -111,6 +114,15 @@ class State:
         with self._lock:
             self._entries.pop(urn, None)
             self._lines.pop(urn, None)
+            self._write()
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Make these the entries, and no others."""
+        with self._lock:
+            self._entries.clear()
+            self._lines.clear()
+            for entry in entries:
+                self._keep(entry)
             self._write()
 
     def finish(self, outputs: Properties) -> None:

@@ -52,6 +52,8 @@ class Database:
     """Status of the read replication, such as `replicating`; None where RDS reports none."""
     engine: str
     engine_version: str
+    resource_id: str = ""
+    """`db-…`: the instance's own for as long as it exists, whatever it is called."""
 
 
 @uses("rds:DescribeDBInstances")
@@ -143,7 +145,7 @@ def create_replica(
         "PubliclyAccessible": False,
         "CopyTagsToSnapshot": True,
         "MultiAZ": False,
-        "DeletionProtection": False,
+        "DeletionProtection": True,  # as the stacks have it in both roles
         "Tags": [{"Key": key, "Value": value} for key, value in like.tags],
     }
     if like.key is not None:
@@ -235,4 +237,5 @@ def _parse(found: DBInstanceTypeDef) -> Database:
         ),
         engine=found.get("Engine", ""),
         engine_version=found.get("EngineVersion", ""),
+        resource_id=found.get("DbiResourceId", ""),
     )

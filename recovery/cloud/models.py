@@ -27,6 +27,7 @@ OPERATIONS: dict[str, frozenset[str]] = {
         {
             "CreateDBInstanceReadReplica",
             "CreateDBSnapshot",
+            "DescribeDBInstanceAutomatedBackups",
             "DescribeDBInstances",
             "DescribeDBSnapshots",
             "ModifyDBInstance",

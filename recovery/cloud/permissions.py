@@ -4,6 +4,7 @@ The policies of the recovery role and of the hosts are tested against these sets
 """
 
 from recovery.cloud import (
+    backups,
     balancers,
     call,
     databases,
@@ -25,6 +26,7 @@ MODULES = (
     objects,
     replication,
     databases,
+    backups,
     hosts,
     balancers,
     quotas,

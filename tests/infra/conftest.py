@@ -24,9 +24,10 @@ def link(primary: Declaration, dr: Declaration) -> Declaration:
 
 
 @pytest.fixture(scope="session")
-def dr_active() -> Declaration:
+def dr_active(primary: Declaration) -> Declaration:
     """The standby after a failover, with the other region dark."""
-    return declare("dr", config={"role": "active", "peer": "dark"})
+    config = {"role": "active", "peer": "dark"}
+    return declare("dr", config=config, outputs={"primary": primary.outputs})
 
 
 @pytest.fixture(params=["primary", "dr", "link", "dr_active"])

@@ -143,27 +143,40 @@ def test_encrypted_objects_and_delete_markers_are_replicated_and_measured(
         assert destination["metrics"]["status"] == "Enabled"
 
 
-def test_a_failed_replication_is_told_at_the_active_site_for_every_rule(
-    link: Declaration, primary: Declaration
+def test_a_failed_replication_is_told_at_the_end_that_replicates_whichever_that_is(
+    link: Declaration, primary: Declaration, dr: Declaration
 ) -> None:
+    topics = {of.stack: of.outputs["site"]["topic_arn"] for of in (primary, dr)}
     alarms = {
         each.name: each for each in link.of("cloudwatch:MetricAlarm") if "failed" in _name(each)
     }
     configurations = link.of("s3:BucketReplicationConfig")
-    assert alarms.keys() == {each.name for each in configurations}
+    assert len(configurations) == 4
+    assert len(alarms) == 8
     for configuration_ in configurations:
-        alarm, (rule,) = alarms[configuration_.name], configuration_.inputs["rules"]
-        assert alarm.region == configuration_.region == "us-east-1"
-        assert alarm.inputs["namespace"] == "AWS/S3"
-        assert alarm.inputs["metricName"] == "OperationsFailedReplication"
-        assert alarm.inputs["dimensions"] == {
-            "SourceBucket": configuration_.inputs["bucket"],
-            "DestinationBucket": rule["destination"]["bucket"].rpartition("/")[2],
-            "RuleId": rule["id"],
-        }
-        assert (alarm.inputs["statistic"], alarm.inputs["threshold"]) == ("Sum", 0)
-        assert alarm.inputs["treatMissingData"] == "notBreaching"
-        assert alarm.inputs["alarmActions"] == [primary.outputs["site"]["topic_arn"]]
+        (rule,) = configuration_.inputs["rules"]
+        here, there = (
+            configuration_.inputs["bucket"],
+            rule["destination"]["bucket"].rpartition("/")[2],
+        )
+        back = configuration_.name.replace("-from-primary", "-from-dr")
+        for name, site, ends in (
+            (configuration_.name, "primary", (here, there)),
+            (back, "dr", (there, here)),
+        ):
+            alarm = alarms[name]
+            assert alarm.region == REGIONS[site]
+            assert alarm.inputs["namespace"] == "AWS/S3"
+            assert alarm.inputs["metricName"] == "OperationsFailedReplication"
+            assert alarm.inputs["dimensions"] == {
+                "SourceBucket": ends[0],
+                "DestinationBucket": ends[1],
+                "RuleId": rule["id"],
+            }
+            assert (alarm.inputs["statistic"], alarm.inputs["threshold"]) == ("Sum", 0)
+            # Silence is no failure: at the end that replicates nothing, there is nothing else.
+            assert alarm.inputs["treatMissingData"] == "notBreaching"
+            assert alarm.inputs["alarmActions"] == [topics[site]]
 
 
 def test_the_replication_role_serves_both_directions_so_that_recovery_can_turn_the_rule(
@@ -186,21 +199,28 @@ def test_the_replication_role_serves_both_directions_so_that_recovery_can_turn_t
         assert len(set(allowed[action])) == 2
 
 
-def test_turning_the_link_changes_nothing_of_the_replication_roles(
+def test_turning_the_link_changes_rules_and_backups_alone(
     link: Declaration, dr_active: Declaration
 ) -> None:
     turned = _turned(dr_active)
+    directed = {"aws:s3/bucketReplicationConfig:BucketReplicationConfig"} | {
+        "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication"
+    }
 
-    def roles(of: Declaration) -> dict[str, object]:
+    def others(of: Declaration) -> dict[object, object]:
+        # Another provider replaces a resource, whatever its inputs say.
         return {
-            each.name: (each.type, each.inputs.get("policy") or each.inputs["assumeRolePolicy"])
-            for kind in ("iam:Role", "iam:RolePolicy")
-            for each in of.of(kind)
-            if each.name.endswith("-replication")
+            each.key: (each.provider, each.inputs)
+            for each in of.resources
+            if each.type not in directed
         }
 
-    assert len(roles(link)) == 4
-    assert roles(link) == roles(turned)
+    assert others(link) == others(turned)
+    for kind in directed:
+        before, after = (
+            {each.name for each in of.resources if each.type == kind} for of in (link, turned)
+        )
+        assert {each.replace("-from-primary", "-from-dr") for each in before} == after
 
 
 def test_recovery_hands_only_the_replication_roles_to_s3_alone(link: Declaration) -> None:
@@ -229,9 +249,6 @@ def test_everything_flows_the_other_way_when_the_other_site_is_active(
 ) -> None:
     turned = _turned(dr_active)
     assert {each.region for each in turned.of("s3:BucketReplicationConfig")} == {"us-west-2"}
-    assert {
-        each.region for each in turned.of("cloudwatch:MetricAlarm") if "failed" in _name(each)
-    } == {"us-west-2"}
     assert {each.region for each in turned.of("rds:InstanceAutomatedBackupsReplication")} == {
         "us-east-1"
     }

@@ -6,6 +6,7 @@ import pytest
 
 from tests.infra.program import Declaration, configuration, declare, is_provider
 
+RECORD = "route53:Record"
 REGIONS = {"primary": "us-east-1", "dr": "us-west-2"}
 
 
@@ -42,8 +43,8 @@ def test_the_active_site_names_its_peer_only_to_replicate_its_secrets(
     assert {"aws:secretsmanager/secret:Secret"} == named - {"aws:iam/rolePolicy:RolePolicy"}
 
 
-def test_a_dark_peer_is_named_nowhere() -> None:
-    dark = declare("primary", config={"peer": "dark"})
+def test_a_dark_peer_is_named_nowhere(dr: Declaration) -> None:
+    dark = declare("primary", config={"peer": "dark"}, outputs={"dr": dr.outputs})
     named = {each.type for each in dark.custom if _names(each.inputs, "us-west-2")}
     # Policies say what would be allowed; IAM asks no region about it.
     assert named == {"aws:iam/rolePolicy:RolePolicy"}
@@ -52,8 +53,18 @@ def test_a_dark_peer_is_named_nowhere() -> None:
         assert secret.ignore_changes == ("replicas",)
 
 
-def test_an_active_site_needs_no_other_stack(dr_active: Declaration, primary: Declaration) -> None:
-    assert dr_active.references == primary.references == []
+def test_an_active_site_needs_no_other_stack(primary: Declaration) -> None:
+    assert primary.references == []
+
+
+def test_while_the_peer_is_dark_route_53_is_asked_nothing(
+    dr_active: Declaration, primary: Declaration
+) -> None:
+    # Its control plane is in us-east-1, and may be dark with the peer.
+    assert [each for each in primary.invokes if "route53" in each.token]
+    assert not [each for each in dr_active.invokes if "route53" in each.token]
+    zones = {of.inputs["zoneId"] for each in (primary, dr_active) for of in each.of(RECORD)}
+    assert zones == {"Z0ZONE"}
 
 
 def test_networks_of_the_sites_never_overlap_and_their_zones_differ(

@@ -32,19 +32,11 @@ def replacing(found: dict[str, set[str]]) -> set[tuple[str, str]]:
     return {(kind, name) for kind, names in found.items() for name in names & ROWS[kind].replace}
 
 
-def test_an_active_standby_changes_sizes_and_protection_of_what_is_there_and_nothing_else(
+def test_an_active_standby_changes_sizes_of_what_is_there_and_nothing_else(
     dr: Declaration, dr_active: Declaration
 ) -> None:
     assert changes(dr, dr_active) == {
-        "aws:rds/instance:Instance": {
-            "replicateSourceDb",
-            "multiAz",
-            "backupRetentionPeriod",
-            "deletionProtection",
-            "skipFinalSnapshot",
-            "finalSnapshotIdentifier",
-            "deleteAutomatedBackups",
-        },
+        "aws:rds/instance:Instance": {"replicateSourceDb", "multiAz", "backupRetentionPeriod"},
         "aws:autoscaling/group:Group": {"minSize", "desiredCapacity"},
         "aws:cloudwatch/metricAlarm:MetricAlarm": {"treatMissingData"},
     }
@@ -117,19 +109,21 @@ def test_a_replica_is_a_full_database_but_for_its_source(
         assert f"{product}-dr" in replica["parameterGroupName"]
 
 
-def test_final_snapshot_deletion_protection_and_retention_follow_the_role(
-    primary: Declaration, dr: Declaration
-) -> None:
+def test_retention_and_a_second_zone_follow_the_role(primary: Declaration, dr: Declaration) -> None:
     for database in primary.of("rds:Instance"):
-        assert database.inputs["deletionProtection"] is True
-        assert database.inputs["skipFinalSnapshot"] is False
-        assert database.inputs["finalSnapshotIdentifier"] == f"{database.name}-final"
         assert database.inputs["backupRetentionPeriod"] == 14
         assert database.inputs["multiAz"] is True
     for database in dr.of("rds:Instance"):
-        assert database.inputs["deletionProtection"] is False
-        assert database.inputs["skipFinalSnapshot"] is True
-        assert "finalSnapshotIdentifier" not in database.inputs
+        assert database.inputs["backupRetentionPeriod"] == 1
+        assert database.inputs["multiAz"] is False
+
+
+def test_no_database_goes_without_a_trace_in_either_role(site: Declaration) -> None:
+    for database in site.of("rds:Instance"):
+        assert database.inputs["deletionProtection"] is True
+        assert database.inputs["skipFinalSnapshot"] is False
+        assert database.inputs["finalSnapshotIdentifier"] == f"{database.name}-final"
+        assert database.inputs["deleteAutomatedBackups"] is False
 
 
 def test_a_new_generation_is_a_new_database_beside_the_old_one(primary: Declaration) -> None:

@@ -23,6 +23,16 @@ def test_it_runs_for_every_stack_with_the_version_that_the_sdk_is_pinned_to() ->
     assert pulumi["comment-on-pr"] is True
 
 
+def test_drift_is_looked_for_in_the_base_with_the_same_version() -> None:
+    job = yaml.safe_load(TEXT)["jobs"]["in-line"]
+    checkout, *others, check = job["steps"]
+    assert checkout["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    assert "recovery.reconcile --region us-west-2 --check" in check["run"]
+    (pulumi,) = [step["with"] for step in others if "pulumi/" in step.get("uses", "")]
+    assert pulumi == {"pulumi-version": importlib.metadata.version("pulumi")}
+    assert "head.repo.full_name == github.repository" in job["if"]
+
+
 def test_a_fork_gets_neither_secret_nor_role() -> None:
     assert "secrets." not in TEXT
     assert "pull_request_target" not in TEXT

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -65,7 +66,7 @@ class Lab:
     def environment(self):
         """What `lab env` says, and nothing of this process but where programs are."""
         lines = self.run("env").stdout.splitlines()
-        told = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+        told = dict(shlex.split(line)[1].split("=", 1) for line in lines)
         return {"PATH": os.environ["PATH"], "HOME": str(self.directory), **told}
 
     def recovery(self, verb, *arguments):

@@ -84,7 +84,7 @@ def test_the_steps_of_readme_and_of_the_runbook_recover_a_killed_region(shell):
     steps = readme("make lab")
     killed = next(at for at, line in enumerate(steps) if "lab kill" in line)
     by_runbook = (line for block in commands("RUNBOOK.md") for line in block)
-    assessed, rehearsed, failed_over, completed, reported, *protected = by_runbook
+    assessed, rehearsed, failed_over, completed, reported, *back, told, applied = by_runbook
     assert INTERPRETER.sub("", failed_over) == INTERPRETER.sub("", steps[killed + 1])
 
     typed(shell, [*steps[: killed + 1], assessed, rehearsed])
@@ -93,14 +93,23 @@ def test_the_steps_of_readme_and_of_the_runbook_recover_a_killed_region(shell):
     for where in ("", f" --region {TARGET_REGION}"):
         done = typed(shell, [reported + where])
         assert done.stdout.count("exit 0: done and verified") == 3
+    typed(shell, [told])
+    done = typed(shell, [applied])
+    assert "no replace, no delete, no change" in done.stdout
     done = typed(shell, ["python -m lab heal us-east-1", completed])
     assert done.stdout.count("dr\t2\tTrue") == 6
-    rehearsed, protected = protected
+    rehearsed, protected, planned, home = back
     until = time.monotonic() + SECONDS
     while (done := shell.type(rehearsed)).returncode:  # until its databases have started
         assert time.monotonic() < until, done.stdout
     done = typed(shell, [protected])
     assert done.stdout.count("protected and verified (us-east-1)") == 2
+    typed(shell, [applied, planned])
+    done = typed(shell, [home])
+    assert done.stdout.count("recovered and verified (us-east-1)") == 2
+    assert done.stdout.count("protected and verified (us-west-2)") == 2
+    done = typed(shell, [applied])
+    assert "no replace, no delete, no change" in done.stdout
     typed(shell, steps[killed + 2 :])
 
 

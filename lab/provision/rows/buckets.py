@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from lab.provision.clients import existing
 from lab.provision.rows import tags
 from lab.provision.rows.objects import delete_versions
 from lab.provision.rows.row import Change, Naming, Row, pascal_all, props, update
@@ -89,6 +90,7 @@ def _setting(
     remove: Callable[[Change], object],
     local: str = "",
     json: str = "",
+    observe: Callable[[Change], Properties | None] | None = None,
 ) -> Row:
     """Return the row of a setting: its id is the bucket, and putting it again is no error."""
 
@@ -107,6 +109,7 @@ def _setting(
         create=apply,
         delete=remove,
         find=apply,
+        observe=observe,
         json=props(json),
     )
 
@@ -204,6 +207,27 @@ def _destination(destination: Properties) -> Properties:
     return made
 
 
+def _observe_replication(change: Change) -> Properties | None:
+    found = existing(lambda: change.aws.get_bucket_replication(Bucket=change.id))
+    if found is None:
+        return None
+    held = found["ReplicationConfiguration"]
+    rules = [_camel_all(rule) for rule in held["Rules"]]
+    return {"bucket": change.id, "role": held["Role"], "rules": rules}
+
+
+_CAMEL = {"ID": "id", "ReplicaKmsKeyID": "replicaKmsKeyId"}
+
+
+def _camel_all(value: Any) -> Any:
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return {_CAMEL.get(k) or k[:1].lower() + k[1:]: _camel_all(v) for k, v in items}
+    if isinstance(value, list):
+        return [_camel_all(item) for item in cast("list[Any]", value)]
+    return value
+
+
 REPLICATION = _setting(
     "BucketReplicationConfig",
     "bucket_replication_configuration",
@@ -213,6 +237,7 @@ REPLICATION = _setting(
     ),
     remove=lambda c: c.aws.delete_bucket_replication(Bucket=c.id),
     local="token",
+    observe=_observe_replication,
 )
 
 

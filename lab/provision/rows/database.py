@@ -214,6 +214,33 @@ def _read_instance(change: Change) -> Properties | None:
     }
 
 
+def _observe_instance(change: Change) -> Properties | None:
+    """Return the instance with this resource id, whatever it is called now."""
+    every = change.aws.describe_db_instances()["DBInstances"]
+    found = next((one for one in every if one["DbiResourceId"] == change.id), None)
+    return found and {
+        "identifier": found["DBInstanceIdentifier"],
+        "replicateSourceDb": found.get("ReadReplicaSourceDBInstanceIdentifier") or None,
+        "instanceClass": found["DBInstanceClass"],
+        "multiAz": found["MultiAZ"],
+        "deletionProtection": found["DeletionProtection"],
+        "backupRetentionPeriod": found["BackupRetentionPeriod"],
+        "backupWindow": found.get("PreferredBackupWindow"),
+        "maintenanceWindow": found.get("PreferredMaintenanceWindow"),
+        "maxAllocatedStorage": found.get("MaxAllocatedStorage"),
+        "storageType": found["StorageType"],
+        "storageEncrypted": found["StorageEncrypted"],
+        "kmsKeyId": found.get("KmsKeyId"),
+        "publiclyAccessible": found["PubliclyAccessible"],
+        "copyTagsToSnapshot": found["CopyTagsToSnapshot"],
+        "port": found["Endpoint"]["Port"],
+        "dbSubnetGroupName": found["DBSubnetGroup"]["DBSubnetGroupName"],
+        "parameterGroupName": found["DBParameterGroups"][0]["DBParameterGroupName"],
+        "vpcSecurityGroupIds": [g["VpcSecurityGroupId"] for g in found["VpcSecurityGroups"]],
+        "tags": {tag["Key"]: tag["Value"] for tag in found.get("TagList", [])},
+    }
+
+
 def _engine_outputs(found: Any) -> Properties:
     return {
         "engine": found["Engine"],
@@ -274,6 +301,7 @@ INSTANCE = Row(
     ),
     create=_create_instance,
     read=_read_instance,
+    observe=_observe_instance,
     delete=_delete_instance,
     find=_find_instance,
     naming=Naming(property="identifier", limit=63),

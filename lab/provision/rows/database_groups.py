@@ -173,6 +173,16 @@ def _find_replicated(change: Change) -> str | None:
     return found and found["DBInstanceAutomatedBackupsArn"]
 
 
+def _observe_replicated(change: Change) -> Properties | None:
+    every = change.aws.describe_db_instance_automated_backups()["DBInstanceAutomatedBackups"]
+    found = next((b for b in every if b.get("DBInstanceAutomatedBackupsArn") == change.id), None)
+    return found and {
+        "sourceDbInstanceArn": found["DBInstanceArn"],
+        "retentionPeriod": found["BackupRetentionPeriod"],
+        "kmsKeyId": found.get("KmsKeyId"),
+    }
+
+
 BACKUPS_REPLICATION = Row(
     type="aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication",
     service="rds",
@@ -180,6 +190,7 @@ BACKUPS_REPLICATION = Row(
     replace=props("kmsKeyId preSignedUrl retentionPeriod sourceDbInstanceArn"),
     create=_start,
     read=lambda c: {"kmsKeyId": c.new.get("kmsKeyId")},
+    observe=_observe_replicated,
     delete=lambda c: c.aws.stop_db_instance_automated_backups_replication(
         SourceDBInstanceArn=c.new["sourceDbInstanceArn"], **_source_region(c)
     ),

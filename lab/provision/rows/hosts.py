@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lab.provision.rows import tags
@@ -217,6 +218,16 @@ def _read_hosts(change: Change) -> Properties | None:
     }
 
 
+def _observe_hosts(change: Change) -> Properties | None:
+    found = _hosts(replace(change, new={"name": change.id}))
+    return found and {
+        "name": found["AutoScalingGroupName"],
+        "minSize": found["MinSize"],
+        "maxSize": found["MaxSize"],
+        "desiredCapacity": found["DesiredCapacity"],
+    }
+
+
 AUTOSCALING_GROUP = Row(
     type="aws:autoscaling/group:Group",
     service="autoscaling",
@@ -234,6 +245,7 @@ AUTOSCALING_GROUP = Row(
     ),
     create=_create_hosts,
     read=_read_hosts,
+    observe=_observe_hosts,
     delete=lambda c: c.aws.delete_auto_scaling_group(AutoScalingGroupName=c.id, ForceDelete=True),
     find=lambda c: c.new["name"] if _hosts(c) else None,
     naming=Naming(property="name"),

@@ -114,6 +114,9 @@ class Row:
     """Return the id of what an interrupted creation has made, if it has."""
     read: Callable[[Change], Properties | None] = lambda _change: {}
     """Return the outputs that AWS knows, or None if there is no such resource."""
+    observe: Callable[[Change], Properties | None] | None = None
+    """Return the inputs that AWS has for `change.id`, an absent one as None; None: there is no such
+    resource. What recovery changes beside the stacks has it: it is refreshed, and imported."""
     replace: frozenset[str] = frozenset()
     """Properties that AWS cannot change in place."""
     updates: tuple[Update, ...] = ()

@@ -24,6 +24,7 @@ from werkzeug.serving import ThreadedWSGIServer
 from lab.provision.clients import LabClients
 from lab.provision.stacks import Outcome, Run, provision
 from lab.provision.world import Step
+from tests.lab.provision.whole import Lab, ended, serve
 
 PROJECT = """
 name: shop
@@ -110,6 +111,25 @@ class Shop:
 @pytest.fixture
 def shop(tmp_path, moto):
     return Shop(root=tmp_path, clients=moto)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """Make labs that are ended with the module."""
+    running = []
+    patch = pytest.MonkeyPatch()
+
+    def make() -> Lab:
+        folder = tmp_path_factory.mktemp("lab")
+        process, url = serve(folder)
+        running.append((process, folder))
+        patch.setenv("AWS_ENDPOINT_URL", url)
+        return Lab(url=url, run_dir=folder, clients=LabClients())
+
+    yield make
+    for process, folder in running:
+        ended(process, folder)
+    patch.undo()
 
 
 @pytest.fixture
