@@ -1,0 +1,40 @@
+"""Requests and answers between places, each way on its own: delayed, lost, cut."""
+
+_LOST = 0.003
+"""Share of messages that get lost although nothing is cut; the sender waits in vain."""
+
+
+class Network:
+    def __init__(self, world):
+        self._world = world
+        self.cut = {}
+        """(from, to) → how many reasons there are for nothing to pass."""
+        self.slow = {}
+
+    def is_up(self, source, target):
+        return not self.cut.get((source, target))
+
+    def send(self, place, region, act, answered):
+        """Let a call act in a region and its answer come back, unless one of both is lost."""
+        world = self._world
+        if not self._passes(place, region):
+            return
+        seconds = self._seconds(place, region)
+
+        def arrived():
+            if region in world.dark:
+                return
+            found = act()
+            if self._passes(region, place):
+                world.clockwork.after(self._seconds(region, place), lambda: answered(found))
+
+        world.clockwork.after(seconds, arrived)
+
+    def _passes(self, source, target):
+        return self.is_up(source, target) and self._world.random.random() > _LOST
+
+    def _seconds(self, source, target):
+        draw = self._world.random
+        if self.slow.get((source, target)):
+            return draw.uniform(0.2, 4.0)
+        return draw.uniform(0.001, 0.02) if source == target else draw.uniform(0.01, 0.08)
