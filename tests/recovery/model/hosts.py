@@ -19,7 +19,7 @@ class Host:
     """One host of a site, from one start to the next."""
 
     def __init__(self, world, site, number, *, is_worker):
-        rate = world.rate()
+        rate = world.rate(worst=-1)
         self.world = world
         self.site = site
         self.is_worker = is_worker

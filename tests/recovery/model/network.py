@@ -10,6 +10,8 @@ class Network:
         self.cut = {}
         """(from, to) → how many reasons there are for nothing to pass."""
         self.slow = {}
+        self.late = {}
+        """(from, to) → how long the next request stays away, whoever has given it up since."""
 
     def is_up(self, source, target):
         return not self.cut.get((source, target))
@@ -19,7 +21,7 @@ class Network:
         world = self._world
         if not self._passes(place, region):
             return
-        seconds = self._seconds(place, region)
+        seconds = self.late.pop((place, region), None) or self._seconds(place, region)
 
         def arrived():
             if region in world.dark:

@@ -22,7 +22,7 @@ class Operator:
         target, peer = facts.sites[site], facts.peer_of(site)
         self.name = f"operator {number} to {site}"
         self.process = Process(
-            self.name, place, rate=world.rate(), offset=world.random.uniform(0, 1e6)
+            self.name, place, rate=world.rate(worst=1), offset=world.random.uniform(0, 1e6)
         )
         self.process.target = target.region
         self.process.takeover = None

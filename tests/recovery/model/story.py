@@ -89,8 +89,9 @@ class _Story:
     def _move(self, site):
         world, draw = self.world, self.draw
         world.note(f"a move to {site}; TTL {world.ttl:g} s")
-        length = 2.5 * world.ttl + draw.uniform(40, 150)
-        for _ in range(draw.choice((1, 2, 3, 4))):
+        length = 2.5 * world.ttl + draw.uniform(40, 120)
+        self._take_aim(site)
+        for _ in range(draw.choice((0, 1, 2, 3))):
             moment = draw.uniform(0, 0.7 * length)
             kind, happens = draw.choice(self._disturbances())
             world.clockwork.after(
@@ -103,12 +104,63 @@ class _Story:
             rival = site if draw.random() < 0.6 else self._other(site)
             world.clockwork.after(draw.uniform(0, 2 * world.ttl), lambda: self._send(rival))
         self._pass(length)
+        world.aim = lambda _: None
         if draw.random() < 0.8:
             self._heal()
             self._pass(draw.uniform(1, world.ttl))
         for person in self.people:
             person.leave()
         self._pass(0.1)
+
+    def _take_aim(self, site):
+        """Choose what happens right when an operator writes the next epoch, where it hurts most."""
+        old = self.world.facts.sites[self._other(site)].region
+        aims = {
+            "old site cut off at the write": lambda _: self._isolate(site, old),
+            "old hosts deaf from the write on": lambda _: self._deafen(old),
+            "old site's AWS dark from the write on": lambda _: self._darken(site, old),
+            "old guards frozen and cut off at the write": lambda _: self._freeze_all(old),
+            "operator cut off at the write": lambda _: self._cut_operator_off(),
+            "write delivered late": lambda _: self._delay_the_write(),
+            "nothing": lambda _: None,
+        }
+        kind = self.draw.choice(list(aims))
+        if kind == "old guards frozen and cut off at the write" or self.draw.random() < 0.15:
+            self.counts["links slow"] += 1
+            others = [region for region in REGIONS if region != old]
+            self._sever([(each, old) for each in others], self.world.network.slow)
+
+        def happens(taken):
+            self.counts[kind] += 1
+            self.world.aim = lambda _: None
+            if self.draw.random() < 0.5:
+                aims[kind](taken)
+            else:
+                self.world.clockwork.after(self.draw.uniform(0, 0.2), lambda: aims[kind](taken))
+
+        self.world.aim = happens
+
+    def _deafen(self, region):
+        self._sever([(region, each) for each in REGIONS])
+
+    def _freeze_all(self, region):
+        seconds = self.draw.uniform(0.1, 1.1) * self.world.ttl
+        self.world.note(f"the guards in {region} are frozen for {seconds:.0f} s")
+        for host in self._hosts():
+            if host.site.region == region:
+                host.process.frozen_until = self.world.now + seconds
+        self._isolate(None, region)
+
+    def _cut_operator_off(self):
+        for person in self.people[-1:]:
+            place = person.running.process.place
+            self._sever([(place, each) for each in REGIONS if each != person.running.process.target])
+
+    def _delay_the_write(self):
+        for person in self.people[-1:]:
+            seconds = self.draw.uniform(5, 900)
+            self.world.note(f"a request to {WITNESS} will arrive {seconds:.0f} s late")
+            self.world.network.late[person.running.process.place, WITNESS] = seconds
 
     def _send(self, site):
         accepts = self.draw.random() < 0.12
@@ -179,9 +231,9 @@ class _Story:
         for region in self.draw.sample(REGIONS, 2):
             self._darken(site, region)
 
-    def _isolate(self, site):
+    def _isolate(self, site, region=None):
         """Nothing passes between a region and all the others; inside it, all goes on."""
-        region = self.draw.choice(REGIONS)
+        region = region or self.draw.choice(REGIONS)
         self.world.note(f"{region} is cut off")
         others = [each for each in (*REGIONS, "office") if each != region]
         self._sever([(region, each) for each in others] + [(each, region) for each in others])
@@ -289,7 +341,8 @@ class _Story:
                 self.people.append(person)
                 self._pass(2.5 * world.ttl + 150)
                 person.leave()
-            self._complete(site)
+            if self._complete(site).outcome == 0 and self._newest()["settled"]:
+                break
         self._pass(2 * world.ttl + 5)
         self.counts["moves"] += len(world.promoted)
         serving = [run for run in world.running if run.host.site.name == site]

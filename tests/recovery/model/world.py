@@ -25,7 +25,7 @@ from tests.recovery.model.network import Network
 PRIMARY, DR, WITNESS = "us-east-1", "us-west-2", "us-east-2"
 REGIONS = (PRIMARY, DR, WITNESS)
 SITES = ("primary", "dr")
-_TTLS = (6.0, 20.0, 60.0)
+_TTLS = (10.0, 30.0, 60.0)
 
 
 class World:
@@ -35,9 +35,11 @@ class World:
         self.timeline = []
         self.violations = []
         ttl = self.random.choice(_TTLS)
-        drift = ttl * self.random.choice((1 / 60, 0.1))
+        drift = ttl * self.random.choice((1 / 60, 0.1, 0.1))
         share = drift / ttl
         self.most_drift = share / (2 + share)  # so that no two clocks differ by more than drift/ttl
+        self.adverse = self.random.random() < 0.5
+        """Whether guards' clocks are as slow, and operators' as fast, as the bound lets them be."""
         made = cases.topology(guard=Guard(ttl_seconds=ttl, drift_seconds=drift))
         product = replace(made.products[0], rto_seconds=120)
         self.facts = replace(made, products=(product,))
@@ -55,6 +57,9 @@ class World:
         self.tainted = False
         """Whether a person accepted one table as enough, and no other was completed since."""
         self.running = []
+        self.aim = lambda site: None
+        """What happens when an operator is about to write a new epoch for a site."""
+        self._aimed = 1
         self.acting = None
         """The host whose guard acts now."""
         self.highest = {}
@@ -63,10 +68,11 @@ class World:
             "dr": self._database("dr", source="arn:primary"),
         }
         self.desired = dict.fromkeys(REGIONS, 2)
+        each = self.random.choice((1, 1, 1, 2))
         self.hosts = {
             site: [
-                Host(self, self.facts.sites[site], number, is_worker=number == 2)
-                for number in range(3)
+                Host(self, self.facts.sites[site], number, is_worker=number == each)
+                for number in range(each + 1)
             ]
             for site in SITES
         }
@@ -88,9 +94,11 @@ class World:
     def now(self):
         return self.clockwork.now
 
-    def rate(self):
-        """Return how fast a clock runs: often as wrong as the bound lets it be."""
+    def rate(self, worst):
+        """Return how fast a clock runs; `worst` (-1 or 1) is the direction that does most harm."""
         most = self.most_drift
+        if self.adverse:
+            return 1 + worst * most
         return 1 + self.random.choice((-most, most, self.random.uniform(-most, most)))
 
     def note(self, text):
@@ -183,6 +191,9 @@ class World:
             self.tables[region.name][item["key"]] = dict(item)
             return None
 
+        if item["key"] == self.assignment_key and item["epoch"] > self._aimed:
+            self._aimed = item["epoch"]
+            self.aim(item["site"])
         self.call(region, "dynamodb:PutItem", act)
 
     def _database(self, site, source):
