@@ -1,14 +1,13 @@
 """People who run recovery's real commands, give up, are cut off, and run them again."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 from recovery import assign, failover
 from recovery.cloud.client import Region
-from recovery.engine.errors import OutsideError, RecoveryError
+from recovery.engine.errors import BUG, OutsideError, RecoveryError
 from recovery.execution import execute
 from recovery.steps.case import Accepted, Case
-from tests.recovery.model.clockwork import Killed, Process
+from tests.recovery.model.clockwork import Process
 
 ACCEPTED = "Ada Lovelace: the region is off"
 
@@ -36,7 +35,7 @@ class Operator:
             site=target,
             peer=peer,
             here=Region(target.region),
-            witness=Region(facts.witness.region),
+            witness=Region(facts.witness.region, once=True),
             there=Region(peer.region, once=True),
             resolver=None,
             execution=f"failover-{number}",
@@ -69,13 +68,15 @@ class Operator:
 
     def _fail_over(self):
         journal = SimpleNamespace(write=lambda *_: None)
-        progress = SimpleNamespace(say=self._say)
+        progress = SimpleNamespace(say=self._say, seconds=0.0)
         outcome = execute(self.case, self._plan, journal, progress)
         self.outcome = outcome.exit_code
         self.is_final = self.outcome in {0, 6} or any(
             why in (outcome.error or "") for why in ("already active", "replicates nothing")
         )
         said = f": {outcome.error}" if outcome.error else ""
+        if self.outcome == BUG:
+            self.world.violate(f"{self.name} ends by {outcome.error}")
         self.world.note(f"{self.name} ends with {outcome.exit_code}{said}")
 
     def _complete(self):
@@ -89,7 +90,7 @@ class Operator:
         self.world.tainted = False
         self.outcome = 0
 
-    def _say(self, _product, step, event, text):
+    def _say(self, _product, step, event, text, _spending=None):
         if event not in {"acting", "says"}:
             self.world.note(f"{self.name} {step} {event}: {text}")
 

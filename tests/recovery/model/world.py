@@ -256,7 +256,6 @@ class World:
                 minimum=0,
                 maximum=4,
                 in_service=ids,
-                instances=ids,
             )
 
         return self.call(region, "autoscaling:Describe", act)
@@ -347,6 +346,7 @@ class World:
             "recovery.duties.boot_clock": lambda: self.acting.boot_clock(),
             "recovery.governor.boot_clock": lambda: self.acting.boot_clock(),
             "recovery.duties.announce": lambda *_: None,
+            "recovery.execution._objective": lambda *_: None,
             "recovery.governor._Run": Run,
             "recovery.ward.end_descendants": lambda _: True,
             "recovery.names.resolve": self._resolve,
