@@ -172,5 +172,6 @@ def takeover_of(case: Case) -> Takeover:
         claim=True,
         settled=False,
         execution=case.execution,
+        alone=now.alone if now and now.alone == case.peer.region else "",
     )
     return Takeover(case=case, target=target, resumes=False, promoted=False)

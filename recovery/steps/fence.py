@@ -11,7 +11,7 @@ would replicate to the standby like any other write, and lock out the site that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recovery import assignment
 from recovery.assignment import Assignment
@@ -62,7 +62,7 @@ def fence(case: Case, target: Assignment) -> Fencing:
     old = case.peer_deployment
     ways: dict[str, Callable[[], None]] = {
         ASSIGNMENT: lambda: assignment.write(
-            case.there, case.peer.control_table, case.product.name, target
+            case.there, case.peer.control_table, case.product.name, replace(target, alone="")
         ),
         "balancer refuses": lambda: balancers.refuse(case.there, old.listener_arn),
         "hosts scaled to none": lambda: hosts.scale(case.there, old.host_group, 0),

@@ -233,7 +233,7 @@ def test_a_person_accepts_what_one_table_cannot_prove_and_it_is_recorded(cloud, 
     assert said.endswith(f"1 of 3 tables (us-west-2) took it; accepted by {ACCEPTED}")
     assert recovery_point(cloud)["accepted_split_brain"] == ACCEPTED
     assert "NOT PROVEN" in recovery_point(cloud)["one_writer"]
-    assert cloud.tables[HERE][ASSIGNMENT]["alone"] is True
+    assert cloud.tables[HERE][ASSIGNMENT]["alone"] == HERE
     assert cloud.promotions == ["rlg-data-dr-1"]
 
 
@@ -245,7 +245,57 @@ def test_an_acceptance_without_a_name_or_a_reason_is_wrong_usage(said):
 
 def test_acceptance_makes_no_table_enough_where_two_took_it(cloud, fail_over):
     assert fail_over(cloud.case(split_brain=ACCEPTED)).exit_code == 0
-    assert {cloud.tables[region][ASSIGNMENT]["alone"] for region in (HERE, WITNESS)} == {False}
+    assert {cloud.tables[region][ASSIGNMENT]["alone"] for region in (HERE, WITNESS)} == {""}
+
+
+def enough_alone(cloud):
+    return {region: table[ASSIGNMENT].get("alone", "") for region, table in cloud.tables.items()}
+
+
+def test_acceptance_makes_no_table_enough_where_the_peers_took_it(cloud, fail_over):
+    cloud.dark = {WITNESS}
+    assert fail_over(cloud.case(split_brain=ACCEPTED)).exit_code == 6
+    assert set(enough_alone(cloud).values()) == {""}
+
+
+def test_a_table_that_was_enough_is_an_ordinary_one_once_the_witness_settles(cloud, fail_over):
+    cloud.dark = {THERE, WITNESS}
+    cloud.before["settle-assignment", "tables.read"] = lambda: cloud.dark.remove(WITNESS)
+    assert fail_over(cloud.case(split_brain=ACCEPTED)).exit_code == 6
+    assert assigned(cloud, HERE) == assigned(cloud, WITNESS) == ("dr", 2, True)
+    assert set(enough_alone(cloud).values()) == {""}
+
+
+def peer_stood_alone(cloud):
+    """Let the peer's table have been enough, and the others know of it."""
+    for table in cloud.tables.values():
+        table[ASSIGNMENT] |= {"alone": THERE}
+
+
+def test_guards_that_obey_one_dark_table_alone_are_not_outwaited(cloud, fail_over):
+    peer_stood_alone(cloud)
+    cloud.dark = {THERE}
+    for _ in range(2):  # the second goes on with what the first wrote
+        outcome = fail_over()
+        assert outcome.exit_code == 4
+        assert f"the table in {THERE} was enough alone" in outcome.error
+    assert not cloud.promotion_requests
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert (outcome.exit_code, cloud.promotions) == (6, ["rlg-data-dr-1"])
+    assert enough_alone(cloud)[HERE] == enough_alone(cloud)[WITNESS] == THERE
+
+
+def test_guards_that_obeyed_one_table_are_outwaited_from_its_change_on(cloud, fail_over):
+    peer_stood_alone(cloud)
+    assert fail_over().exit_code == 0
+    took = max(
+        at
+        for call, at in cloud.answered_at.items()
+        if (call.function, call.subject, call.step) == (*PUTS, "fence-peer")
+    )
+    promoted = next(at for call, at in cloud.began_at.items() if call.function == PROMOTES)
+    assert promoted - took >= simulated.GUARD.ttl_seconds + simulated.GUARD.drift_seconds
+    assert set(enough_alone(cloud).values()) == {""}
 
 
 def test_old_services_may_take_writes_until_their_guards_have_run_out_of_time(
