@@ -20,7 +20,7 @@ from recovery.engine.lease import TTL_SECONDS, Lease, this_process
 from recovery.engine.plan import Outcome, Step, conclude, run
 from recovery.engine.progress import Progress
 from recovery.engine.terminal import Terminal
-from recovery.steps import check, point, reach
+from recovery.steps import check, check_tables, point, reach
 from recovery.steps.case import Case
 from recovery.steps.takeover import Takeover
 
@@ -156,9 +156,13 @@ def _take(lease: Lease, case: Case, progress: Progress) -> None:
 
 
 def takeover_of(case: Case) -> Takeover:
-    """Return what is to be brought about: the unfinished epoch of the site, or the next one."""
+    """Return what is to be brought about: the unfinished epoch of the site, or the next one.
+
+    RefusedError where the unfinished one is not the newest that a table names.
+    """
     now = check.standing(case)
     if now is not None and now.site == case.site.name and not now.settled:
+        check_tables.confirm_newest(case, now)
         database = reach.described(case)
         return Takeover(
             case=case,

@@ -14,7 +14,8 @@ from recovery.assignment import Assignment
 from recovery.cloud import hosts, quotas, secrets
 from recovery.engine.errors import OutsideError, RefusedError
 from recovery.engine.parallel import Asking, answers
-from recovery.steps.case import PEER_SECONDS, Case
+from recovery.steps import check_tables
+from recovery.steps.case import Case
 from recovery.steps.check_database import about_database
 from recovery.steps.finding import Finding, refused
 from recovery.steps.loss import Loss
@@ -72,7 +73,7 @@ def assess(case: Case) -> Assessment:
         asked_standing = asking.ask(lambda: standing(case))
         asked_health = asking.ask(lambda: first_unhealthy(case))
         asked_database = asking.ask(lambda: described(case))
-        asked_tables = asking.ask(lambda: _tables(case))
+        asked_tables = asking.ask(lambda: check_tables.ask(case))
         others = {
             "capacity": asking.ask(lambda: _capacity(case)),
             "secrets": asking.ask(lambda: _credentials(case)),
@@ -84,8 +85,7 @@ def assess(case: Case) -> Assessment:
             case, asked_database.result(), now_active, healthy_now=unhealthy is None
         )
         findings += judged
-        tables = asked_tables.result()
-        findings += [refused("tables", str(tables))] if isinstance(tables, OutsideError) else tables
+        findings += check_tables.about_tables(case, now_active, asked_tables.result())
         for check, asked in others.items():
             answer = asked.result()
             failed = isinstance(answer, OutsideError)
@@ -204,42 +204,3 @@ def _credentials(case: Case) -> Finding:
     for name in (case.deployment.secret, case.deployment.probe_secret):
         secrets.read_json(case.here, name)
     return Finding(check="secrets", verdict="ok", text=f"readable in {case.site.region}")
-
-
-def _tables(case: Case) -> list[Finding]:
-    """Ask the peer's table and the witness's once, and for an attempt's time only.
-
-    Silence of the peer is what is to be expected; with the witness silent too, nothing can prove
-    that the old site stops.
-    """
-    product, witness = case.product.name, case.topology.witness
-    theirs, third = answers(
-        [
-            lambda: assignment.read(case.there, case.peer.control_table, product),
-            lambda: assignment.read(case.witness, witness.control_table, product),
-        ],
-        seconds=PEER_SECONDS,
-    )
-    if not isinstance(theirs, OutsideError):
-        said = f"{case.peer.region} answers" + (f", epoch {theirs.epoch}" if theirs else "")
-        peer = Finding(check="peer", verdict="ok", text=said)
-    else:
-        said = f"no answer from the peer: {theirs}"
-        peer = Finding(check="peer", verdict="unknown", text=said)
-    if not isinstance(third, OutsideError):
-        return [peer, Finding(check="witness", verdict="ok", text=f"{witness.region} answers")]
-    said = f"no answer from the witness: {third}"
-    if not isinstance(theirs, OutsideError):
-        return [peer, Finding(check="witness", verdict="unknown", text=said)]
-    said = f"one of three control tables answers, which cannot prove one writer ({said})"
-    if case.accepted.split_brain is not None:
-        said = f"{said}; accepted by {case.accepted.split_brain}"
-        return [peer, Finding(check="witness", verdict="accepted", text=said)]
-    return [
-        peer,
-        refused(
-            "witness",
-            f"{said}; see that {case.peer.region} is off, then add "
-            "--accept-split-brain 'NAME: reason'",
-        ),
-    ]

@@ -27,6 +27,8 @@ class Attempt:
 
     what: str
     failed: str | None
+    overtaken: bool = False
+    """Whether the peer's table holds this epoch for another site, or a newer one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,11 @@ class Fencing:
     def confirmed(self, what: str) -> bool:
         """Say whether AWS confirmed that attempt."""
         return any(each.what == what and each.failed is None for each in self.attempts)
+
+    @property
+    def overtaken(self) -> str | None:
+        """Say why the peer's table cannot take the epoch; None: it took it, or is silent."""
+        return next((each.failed for each in self.attempts if each.overtaken), None)
 
     @property
     def answered(self) -> bool:
@@ -70,15 +77,19 @@ def fence(case: Case, target: Assignment) -> Fencing:
     tried = answers([lambda way=way: _try(way) for way in ways.values()], seconds=PEER_SECONDS)
     return Fencing(
         attempts=tuple(
-            Attempt(what=what, failed=None if failed is None else str(failed))
+            Attempt(
+                what=what,
+                failed=None if failed is None else str(failed),
+                overtaken=isinstance(failed, RefusedError),
+            )
             for what, failed in zip(ways, tried, strict=True)
         )
     )
 
 
-def _try(way: Callable[[], None]) -> str | None:
+def _try(way: Callable[[], None]) -> RefusedError | None:
     try:
         way()
     except RefusedError as error:
-        return str(error)
+        return error
     return None

@@ -134,7 +134,11 @@ class Takeover:
         self.naming.write(replace(self.target, settled=True), report)
 
     def fence(self, report: Report) -> None:
-        """Try to fence the peer, and tell every result."""
+        """Try to fence the peer, and tell every result.
+
+        StepFailedError where fewer than two tables name this site, and the peer's names a rival
+        or a newer epoch: nobody can accept that.
+        """
         self.fencing = fence.fence(self.case, self.target)
         if self.fencing.confirmed(fence.ASSIGNMENT):
             self.naming.note(self.case.there.name)
@@ -142,6 +146,8 @@ class Takeover:
         for attempt in self.fencing.attempts:
             if attempt.failed:
                 report.say(f"{attempt.what}: {attempt.failed}")
+        if self.fencing.overtaken and self.naming.since is None:
+            raise StepFailedError(f"{self.case.peer.region}: {self.fencing.overtaken}")
 
     def is_fencing_recorded(self) -> Seen:
         """Say whether fencing was tried in this execution, or recorded by an earlier one."""

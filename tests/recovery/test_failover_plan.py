@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from recovery import failover, naming
+from recovery import assign, failover, naming
+from recovery.engine.errors import StepFailedError
 from recovery.engine.journal import Journal
 from recovery.engine.progress import Progress
 from recovery.execution import execute
@@ -385,6 +386,75 @@ def test_a_dark_witness_is_said_and_does_not_stop_it(cloud, fail_over):
 def assign_elsewhere(cloud, *regions):
     for region in regions:
         cloud.tables[region][ASSIGNMENT] |= {"site": "primary", "epoch": 3, "settled": False}
+
+
+def leave_unfinished(cloud, **items):
+    """Let a failover to here stand unsettled, with a newer epoch in the peer's table."""
+    here = {"site": "dr", "epoch": 2, "settled": False}
+    cloud.tables[HERE][ASSIGNMENT] |= here
+    cloud.tables[THERE][ASSIGNMENT] |= {"site": "primary", "epoch": 3} | items
+
+
+@pytest.mark.parametrize("source", ["arn:primary", None], ids=["replica", "promoted"])
+@pytest.mark.parametrize("accepted", [None, ACCEPTED], ids=["plain", "accepted"])
+def test_an_unfinished_epoch_that_the_peers_table_has_overtaken_is_not_gone_on_with(
+    cloud, fail_over, source, accepted
+):
+    leave_unfinished(cloud)
+    cloud.databases["rlg-data-dr-1"] = replace(cloud.databases["rlg-data-dr-1"], source=source)
+    cloud.dark = {WITNESS}
+    outcome = fail_over(cloud.case(split_brain=accepted))
+    assert outcome.exit_code == 3
+    assert "the table in us-east-1 gives epoch 3 to primary" in outcome.error
+    assert "us-west-2 knows of epoch 2 at most" in outcome.error
+    assert "run python -m recovery.assign --region us-west-2 --complete" in outcome.error
+    assert not cloud.writes - {call for call in cloud.writes if "execution" in call.subject}
+
+
+def test_the_way_out_of_an_overtaken_epoch_is_to_complete_the_tables(cloud, fail_over):
+    leave_unfinished(cloud)
+    cloud.dark = {WITNESS}
+    with pytest.raises(StepFailedError, match=WITNESS):
+        cloud.run(lambda: assign.complete(cloud.case()))
+    assert fail_over().exit_code == 6  # the witness is dark
+    assert assigned(cloud, HERE) == ("dr", 4, True)
+
+
+def test_an_epoch_that_the_peer_has_for_itself_is_not_gone_on_with_while_the_witness_is_dark(
+    cloud, fail_over
+):
+    leave_unfinished(cloud, epoch=2)
+    cloud.dark = {WITNESS}
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert outcome.exit_code == 3
+    assert "epoch 2 is dr's here and primary's in us-east-1" in outcome.error
+    cloud.dark = set()
+    assert fail_over().exit_code == 0
+    assert assigned(cloud, WITNESS) == ("dr", 2, True)
+
+
+def test_no_failover_begins_below_an_epoch_that_the_peers_table_has(cloud, fail_over):
+    cloud.tables[THERE][ASSIGNMENT] |= {"epoch": 2}
+    cloud.dark = {WITNESS}
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert outcome.exit_code == 3
+    assert "gives epoch 2 to primary" in outcome.error
+
+
+def test_an_epoch_that_the_peer_was_given_meanwhile_stops_it_whatever_is_accepted(cloud, fail_over):
+    cloud.dark = {WITNESS}
+    cloud.before["assign-site", "tables.put"] = lambda: assign_elsewhere(cloud, THERE)
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert outcome.exit_code == 4
+    assert "us-east-1: rlg-data already has an epoch of 2 or more" in outcome.error
+    assert not cloud.promotion_requests
+
+
+def test_an_unfinished_epoch_goes_on_while_peer_and_witness_are_silent(cloud, fail_over):
+    leave_unfinished(cloud)
+    cloud.dark = {WITNESS, THERE}
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert (outcome.exit_code, cloud.promotions) == (6, ["rlg-data-dr-1"])
 
 
 @pytest.mark.parametrize("tables", [(HERE, WITNESS), (HERE,), (WITNESS,)], ids=str)
