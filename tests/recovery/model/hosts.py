@@ -10,6 +10,7 @@ from recovery.host import Host as Facts
 from recovery.tenure import Held, Tenure
 from recovery.ward import KILLING_SECONDS, LAST_RESORT_SECONDS
 from tests.recovery.model.clockwork import Process
+from tests.recovery.simulated import unreachable
 
 READ_SECONDS = 2.0
 """Such a read has one attempt."""
@@ -84,6 +85,10 @@ class Host:
             wait = self.world.random.uniform(0, 0.2)
             self.after(wait, lambda region=region, table=table: self._ask(region, table))
 
+    def boot_if_down(self):
+        if not self.up:
+            self.boot()
+
     def crash(self):
         """Lose power: nothing runs, nothing is remembered."""
         self.up = False
@@ -127,11 +132,10 @@ class Host:
                 over = True
                 self.after(0.0, lambda: self._take_in(region, table, sent, found))
 
-        key = self.world.assignment_key
         self.world.network.send(
-            self.site.region, region, lambda: self.world.item(region, key), answered
+            self.site.region, region, lambda: self.world.item(region), answered
         )
-        unreached = self.world.unreachable("dynamodb:GetItem", region)
+        unreached = unreachable("dynamodb:GetItem", region)
         self.after(READ_SECONDS, lambda: answered(unreached))
 
     def _take_in(self, region, table, sent, found):
@@ -177,6 +181,8 @@ class Host:
 class Run(governor._Run):
     """A run of the command behind a ward that is played; what the governor decides is real."""
 
+    world = None
+
     def __init__(self, command, until, *, epoch):
         host = self.host = Run.world.acting
         self.until, self.epoch, self.is_stopping = until, epoch, False
@@ -189,7 +195,7 @@ class Run(governor._Run):
         """The epoch by which it may run now: that of the tenure which last prolonged it."""
         self.ended_at = None
         if self.alive:
-            host.world.begin(self)
+            host.world.begins(self)
         else:
             self._said = ("expired", 0)
         self._arm()
@@ -257,6 +263,6 @@ class Run(governor._Run):
             return
         self.alive = False
         self._said = answer
-        self.host.world.end(self, why)
+        self.host.world.ends(self, why)
         if self.host.life == self.life:
             self.host.after(0.005, self.host.turn)

@@ -9,6 +9,8 @@ from recovery.execution import execute
 from recovery.steps.case import Accepted, Case
 from tests.recovery.model.clockwork import Process
 
+REGIONS = ("us-east-1", "us-west-2", "us-east-2")
+
 ACCEPTED = "Ada Lovelace: the region is off"
 
 
@@ -25,6 +27,8 @@ class Operator:
         )
         self.process.target = target.region
         self.process.takeover = None
+        self.process.must_see = set()
+        """Regions whose tables show that its epoch is past, unless something goes astray."""
         self.is_final = False
         """Whether it would end no other way if it ran again."""
         self.outcome = None
@@ -64,7 +68,29 @@ class Operator:
 
     def _plan(self, takeover):
         self.process.takeover = takeover
+        self.process.must_see = self._overtaking(takeover.target)
         return failover.plan(takeover)
+
+    def _overtaking(self, target):
+        """Return the regions that answer here, whose tables leave no room for this epoch."""
+        world, place = self.world, self.process.place
+        found = {
+            region: world.item(region)
+            for region in REGIONS
+            if world.network.is_well(place, region) and world.item(region)
+        }
+        witness = self.case.witness.name
+        named = {
+            region
+            for region, item in found.items()
+            if (item["site"], item["epoch"]) == (target.site, target.epoch)
+        }
+        return {
+            region
+            for region, item in found.items()
+            if item["epoch"] > target.epoch
+            or (item["epoch"] == target.epoch and region not in named and witness not in found)
+        }
 
     def _fail_over(self):
         journal = SimpleNamespace(write=lambda *_: None)
@@ -87,7 +113,6 @@ class Operator:
             self.outcome = 4
             return
         self.world.note(f"{self.name} completed the tables")
-        self.world.tainted = False
         self.outcome = 0
 
     def _say(self, _product, step, event, text, _spending=None):
@@ -102,6 +127,7 @@ class Person:
         self.world, self.site = world, site
         self._tries, self._split_brain = tries, split_brain
         self.running = None
+        self._forgotten = []
         self._look()
 
     def interrupt(self):
@@ -114,9 +140,19 @@ class Person:
             self.running.process.frozen_until = self.world.now + seconds
             self.world.note(f"{self.running.name} is frozen for {seconds:.0f} s")
 
+    def forget(self):
+        """Leave what runs behind, and begin another run."""
+        if self.running:
+            self._forgotten.append(self.running)
+            self.running = None
+
     def leave(self):
         self._tries = 0
         self.interrupt()
+
+    def end(self):
+        for each in self._forgotten:
+            each.kill()
 
     def _look(self):
         world = self.world
