@@ -1,33 +1,56 @@
-"""Search many stories for two writers: `python -m tests.recovery.model --seeds 2000`."""
+"""Search many stories for two writers: `python -m tests.recovery.model --seeds 2000`.
+
+It prints how often each kind of trouble came, and what no failure in so many stories proves: a
+share of failing stories below 3/n at 95 %, where n counts only the stories that put the argument
+to the test. In those a site was promoted, one writer being called proven, whose peer still served
+when the epoch was written, and trouble came between that and the promotion.
+"""
 
 import argparse
 import sys
 import time
 from collections import Counter
 
+from tests.recovery.model import planted
 from tests.recovery.model.story import tell
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seeds", type=int, default=300)
-    options.add_argument("--first", type=int, default=0)
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--seeds", type=int, default=300, help="how many stories")
+    options.add_argument("--first", type=int, default=0, help="the first seed")
     options.add_argument("--show", type=int, default=1, help="timelines of so many failures")
+    options.add_argument("--timeline", action="store_true", help="show every story")
+    options.add_argument(
+        "--plant", choices=[bug.__name__ for bug in planted.ALL], help="plant this bug first"
+    )
     given = options.parse_args()
+    bug = getattr(planted, given.plant) if given.plant else None
     began = time.process_time()
-    counts, failed = Counter(), []
+    counts, contested, failed = Counter(), [], []
     for seed in range(given.first, given.first + given.seeds):
-        told = tell(seed)
+        told = tell(seed, planted=bug)
         counts += told.counts
+        if told.contested:
+            contested.append(told.contested)
         if told.violations:
             failed.append(told)
-    for told in failed[: given.show]:
-        print(told.text())
+        if given.timeline or (told.violations and len(failed) <= given.show):
+            print(told.text())
     for kind, number in sorted(counts.items()):
         print(f"{number:8}  {kind}")
     for told in failed:
         print(f"seed {told.seed}: {told.violations[0]}")
-    print(f"{len(failed)} of {given.seeds} stories; {time.process_time() - began:.1f} s of CPU")
+    print(
+        f"{len(failed)} of {given.seeds} stories failed (seeds {given.first} to {seed}); "
+        f"{len(contested)} had a contested switch, {sum(contested)} in all; "
+        f"{time.process_time() - began:.0f} s of CPU"
+    )
+    if contested and not failed:
+        print(
+            f"no failure in {len(contested)} contested stories: with 95 % confidence fewer than "
+            f"{3 / len(contested):.2%} of such stories fail"
+        )
     return 1 if failed else 0
 
 

@@ -145,7 +145,7 @@ class Host:
         self.heard = None
         self.world.acting = None
         self.turn()
-        due = sent + self.guard.tenure._ttl / 3
+        due = sent + self.world.ttl / 3
         self.after(max(0.0, due - self.clock()), lambda: self._ask(region, table))
 
     def boot_clock(self):

@@ -144,6 +144,8 @@ class _Story:
         """All is well again and a person runs what is to be run: some site must serve."""
         world = self._world
         world.note("all is well again")
+        for person in self._people:
+            person.end()
         self._pass(16)
         site = world.newest()["site"]
         for _ in range(3):

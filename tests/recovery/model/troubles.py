@@ -219,9 +219,11 @@ class Troubles:
 
     def _freeze_for_long(self):
         """Others go on; what is frozen here comes back moves later, and believes itself alone."""
-        for person in self._people[-1:]:
-            person.freeze(self._draw.uniform(200, 1500))
-            person.forget()
+        process = self._world.clockwork.current.process
+        for person in self._people:
+            if person.running and person.running.process is process:
+                person.freeze(self._draw.uniform(200, 1500))
+                person.forget()
 
     def _lose_item(self):
         """A table is recreated empty, while both others hold the newest epoch."""
