@@ -67,6 +67,7 @@ def complete(case: Case) -> None:
     """
     found = shown(case)
     told = [answer for answer in found.values() if isinstance(answer, Assignment)]
+    told.sort(key=lambda each: not each.settled)  # fencing leaves the peer's unsettled for good
     latest = assignment.newest(told)
     if latest is None:
         raise RefusedError(f"no table has an assignment of {case.product.name} to carry over")

@@ -72,6 +72,14 @@ def test_every_table_that_does_not_answer_is_named(cloud):
         complete(cloud)
 
 
+def test_a_table_that_fencing_left_unsettled_unsettles_no_other(cloud):
+    for region, settled in ((THERE, False), (WITNESS, True)):
+        cloud.tables[region][ITEM] |= {"site": "dr", "epoch": 2, "settled": settled}
+    del cloud.tables[HERE][ITEM]
+    complete(cloud)
+    assert {table[ITEM]["settled"] for table in cloud.tables.values()} == {True}
+
+
 def test_where_all_agree_nothing_is_written(cloud):
     for table in cloud.tables.values():
         table[ITEM] |= {"alone": ""}
