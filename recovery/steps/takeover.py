@@ -150,9 +150,16 @@ class Takeover:
             raise StepFailedError(f"{self.case.peer.region}: {self.fencing.overtaken}")
 
     def is_fencing_recorded(self) -> Seen:
-        """Say whether fencing was tried in this execution, or recorded by an earlier one."""
+        """Say whether fencing was tried in this execution, or recorded by an earlier one.
+
+        What was recorded holds while two tables name the epoch: else it may be long overtaken.
+        """
         if self.fencing is not None:
             return Seen(holds=True, text=self.fencing.text)
+        if self.promoted:
+            return Seen(holds=True, text=f"goes on with epoch {self.target.epoch}, promoted")
+        if self.naming.since is None:
+            return Seen(holds=False, text="fewer than two tables are known to name this site")
         return self.is_recorded()
 
     def is_outwaited(self) -> Seen:
@@ -162,7 +169,7 @@ class Takeover:
         if self.proof is not None:
             said = "one writer" if self.proof.proven else "one writer is NOT PROVEN"
             return Seen(holds=True, text=f"{said}: {self.proof.text}")
-        if self.is_recorded().holds:
+        if self.naming.since is not None and self.is_recorded().holds:
             return Seen(holds=True, text="an earlier execution waited, and recorded it")
         return Seen(holds=False, text=f"guards in {self.case.peer.region} may still serve")
 

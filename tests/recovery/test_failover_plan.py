@@ -299,6 +299,33 @@ def test_guards_that_obeyed_one_table_are_outwaited_from_its_change_on(cloud, fa
     assert set(enough_alone(cloud).values()) == {""}
 
 
+def killed_before_the_promotion(cloud, fail_over):
+    """Let a failover be killed when its wait is recorded, and nothing is promoted yet."""
+    cloud.fault = Fault(next(call for call in WRITES if call.function == PROMOTES), "kill-before")
+    with pytest.raises(Killed):
+        fail_over()
+    assert recovery_point(cloud)["one_writer"].startswith("one writer: 3 of 3 tables")
+
+
+def test_a_recorded_wait_proves_nothing_once_a_single_table_tells_of_it(cloud, fail_over):
+    killed_before_the_promotion(cloud, fail_over)
+    cloud.dark = {WITNESS, THERE}
+    assert "one of three control tables answers" in fail_over().error
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert outcome.exit_code == 6
+    assert any("one writer is not proven" in said for said in outcome.deviations)
+    assert enough_alone(cloud)[HERE] == HERE
+
+
+def test_a_recorded_wait_is_done_again_where_the_peers_table_confirms_the_epoch(cloud, fail_over):
+    killed_before_the_promotion(cloud, fail_over)
+    cloud.dark = {WITNESS}
+    outcome = fail_over()
+    assert outcome.exit_code == 6
+    assert all("witness's table did not take" in said for said in outcome.deviations)
+    assert cloud.promotions == ["rlg-data-dr-1"]
+
+
 def test_old_services_may_take_writes_until_their_guards_have_run_out_of_time(
     cloud, fail_over, monkeypatch
 ):

@@ -91,7 +91,9 @@ class Aws:
             self.databases[site] = replace(found, status="modifying")
             epoch = process.takeover.target.epoch
             recorded = self.objects.get((region.name, naming.recovery_point_key("rlg-data", epoch)))
-            self.world.promotes(site, epoch, proven=b"NOT PROVEN" not in (recorded or b""))
+            proof = process.takeover.proof
+            proven = proof.proven if proof else b"NOT PROVEN" not in (recorded or b"")
+            self.world.promotes(site, epoch, proven=proven)
             self._overlooks(process, "promotes")
             self.world.clockwork.after(
                 self.world.random.uniform(0.1, 20),
