@@ -7,7 +7,7 @@ where it comes within two seconds, and its silence is a finding, never an obstac
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recovery import assignment, names, web
 from recovery.assignment import Assignment
@@ -48,7 +48,9 @@ def standing(case: Case) -> Assignment | None:
     """Return the newest assignment that the target's and the witness's tables hold.
 
     Of two of one epoch the unsettled one counts: a kill came between settling the one and the
-    other. The peer's table is not asked, fencing leaves it unsettled for good.
+    other. The peer's table is not asked, fencing leaves it unsettled for good. An epoch that
+    neither says is settled may have been accepted alone in its own site's table, as the answer
+    to a write can get lost: `alone` says so.
     Raise RefusedError where neither answers: then nobody can say who is active.
     """
     product = case.product.name
@@ -64,7 +66,17 @@ def standing(case: Case) -> Assignment | None:
         (found for found in (here, witness) if isinstance(found, Assignment)),
         key=lambda found: found.settled,
     )
-    return assignment.newest(told)
+    newest = assignment.newest(told)
+    return None if newest is None else replace(newest, alone=_alone(case, newest, told))
+
+
+def _alone(case: Case, newest: Assignment, told: list[Assignment]) -> str:
+    same = [each for each in told if (each.site, each.epoch) == (newest.site, newest.epoch)]
+    if said := next((each.alone for each in same if each.alone), ""):
+        return said
+    if any(each.settled for each in same):
+        return ""
+    return case.topology.sites[newest.site].region
 
 
 def assess(case: Case) -> Assessment:

@@ -197,7 +197,7 @@ class Takeover:
         if self.naming.since is None:
             self.is_assigned(settled=False)  # a table may have taken it although no answer came
         if owing := self.naming.owing:
-            said = f"the table in {owing} was enough alone and has not taken this epoch"
+            said = f"the table in {owing} may have been enough alone, and has not taken this epoch"
             return Proof(proven=False, text=said)
         tables = sorted(self.naming.regions)
         if self.naming.since is None:

@@ -279,11 +279,29 @@ def test_guards_that_obey_one_dark_table_alone_are_not_outwaited(cloud, fail_ove
     for _ in range(2):  # the second goes on with what the first wrote
         outcome = fail_over()
         assert outcome.exit_code == 4
-        assert f"the table in {THERE} was enough alone" in outcome.error
+        assert f"the table in {THERE} may have been enough alone" in outcome.error
     assert not cloud.promotion_requests
     outcome = fail_over(cloud.case(split_brain=ACCEPTED))
     assert (outcome.exit_code, cloud.promotions) == (6, ["rlg-data-dr-1"])
     assert enough_alone(cloud)[HERE] == enough_alone(cloud)[WITNESS] == THERE
+
+
+@pytest.mark.parametrize("told", [HERE, WITNESS])
+def test_a_move_that_never_ended_may_have_been_accepted_alone(cloud, fail_over, told):
+    for region, table in cloud.tables.items():
+        table[ASSIGNMENT] |= {"settled": False, "epoch": 1 if region == told else 0}
+    cloud.dark = {THERE}
+    outcome = fail_over()
+    assert outcome.exit_code == 4
+    assert f"the table in {THERE} may have been enough alone" in outcome.error
+    cloud.dark = set()
+    assert fail_over().exit_code == 0
+
+
+def test_a_settled_table_says_that_the_move_before_ended(cloud, fail_over):
+    cloud.tables[HERE][ASSIGNMENT] |= {"settled": False}  # as fencing leaves it
+    cloud.dark = {THERE}
+    assert fail_over().exit_code == 0
 
 
 def test_guards_that_obeyed_one_table_are_outwaited_from_its_change_on(cloud, fail_over):
