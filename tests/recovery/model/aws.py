@@ -57,9 +57,7 @@ class Aws:
     def read_item(self, region, table, key):
         if self.world.clockwork.current is None:
             return self.world.acting.read_item()
-        return self.call(
-            region, "dynamodb:GetItem", lambda: self.world.item(region.name, key)
-        )
+        return self.call(region, "dynamodb:GetItem", lambda: self.world.item(region.name, key))
 
     def put_item(self, region, table, item, *, condition=None, values=None):
         world = self.world
@@ -233,7 +231,6 @@ class Aws:
 def _time(world, monkeypatch):
     """Return what stands in for clocks, threads, processes and their neighbours."""
     clockwork = world.clockwork
-    lock, event, thread = virtual.threads(clockwork)
     asking = virtual.asking(clockwork, parallel._answer)
     clock = SimpleNamespace(
         monotonic=clockwork.monotonic, sleep=clockwork.sleep, time=lambda: clockwork.now
@@ -242,7 +239,7 @@ def _time(world, monkeypatch):
     timed = ("engine.parallel", "engine.wait", "engine.plan", "engine.lease", "engine.telling")
     timed += ("execution", "steps.proof", "steps.naming", "steps.promote")
     return {f"{name}.time": clock for name in timed} | {
-        "engine.lease.threading": SimpleNamespace(Lock=lock, Event=event, Thread=thread),
+        "engine.lease.threading": virtual.threads(clockwork),
         "engine.lease._is_dead_here": lambda _: False,
         "engine.parallel.Asking": asking,
         "steps.check.Asking": asking,

@@ -6,9 +6,11 @@ the same each time it is told.
 """
 
 import contextvars
+import functools
 import heapq
 import itertools
 import threading
+from types import SimpleNamespace
 
 
 class Killed(BaseException):
@@ -68,7 +70,7 @@ class Task:
             self._context.run(self._work)
         except Killed:
             pass
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - a story ends by it, in the main thread
             self._clockwork.failed = self._clockwork.failed or error
         self._end()
         self._clockwork.back.release()
@@ -199,7 +201,7 @@ def asking(clockwork, answered):
             def answer():
                 try:
                     future.set(work())
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - its asker gets it
                     future.set(error=error)
 
             clockwork.spawn(clockwork.current.process, answer)
@@ -210,43 +212,49 @@ def asking(clockwork, answered):
 
 def threads(clockwork):
     """Return what stands in for the parts of `threading` that a lease uses."""
+    return SimpleNamespace(
+        Lock=functools.partial(Lock, clockwork),
+        Event=functools.partial(Event, clockwork),
+        Thread=functools.partial(Thread, clockwork),
+    )
 
-    class Lock:
-        def __init__(self):
-            self._held, self._waiters = False, []
 
-        def __enter__(self):
-            while self._held:
-                self._waiters.append(clockwork.waiter())
-                clockwork.wait()
-            self._held = True
+class Lock:
+    def __init__(self, clockwork):
+        self._clockwork, self._held, self._waiters = clockwork, False, []
 
-        def __exit__(self, *_):
-            self._held = False
-            if self._waiters:
-                self._waiters.pop(0)()
+    def __enter__(self):
+        while self._held:
+            self._waiters.append(self._clockwork.waiter())
+            self._clockwork.wait()
+        self._held = True
 
-    class Event:
-        def __init__(self):
-            self._future = Future(clockwork)
+    def __exit__(self, *_):
+        self._held = False
+        if self._waiters:
+            self._waiters.pop(0)()
 
-        def set(self):
-            self._future.set(True)
 
-        def wait(self, timeout):
-            try:
-                return self._future.result(timeout)
-            except TimeoutError:
-                return False
+class Event:
+    def __init__(self, clockwork):
+        self._future = Future(clockwork)
 
-    class Thread:
-        def __init__(self, *, target, args=(), name="", daemon=True):
-            self._work = lambda: target(*args)
+    def set(self):
+        self._future.set(True)
 
-        def start(self):
-            clockwork.spawn(clockwork.current.process, self._work)
+    def wait(self, timeout):
+        try:
+            return self._future.result(timeout)
+        except TimeoutError:
+            return False
 
-    return Lock, Event, Thread
+
+class Thread:
+    def __init__(self, clockwork, *, target, args=(), name="", daemon=True):
+        self._clockwork, self._work = clockwork, lambda: target(*args)
+
+    def start(self):
+        self._clockwork.spawn(self._clockwork.current.process, self._work)
 
 
 _idle = []

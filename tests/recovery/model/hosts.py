@@ -36,6 +36,8 @@ class Host:
         self.ward_frozen_until = 0.0
         self.deaf = world.random.random() < 0.3
         """Whether its command ignores SIGTERM."""
+        self.due = {}
+        """Region → when its table is read next, by the world's time."""
         self.heard = None
         """What the read that is being taken in has found, and when it was sent by its clock."""
 
@@ -82,8 +84,7 @@ class Host:
             tenure=Tenure(self.site.name, facts.guard.ttl_seconds),
         )
         for region, table in self.guard._tables().items():
-            wait = self.world.random.uniform(0, 0.2)
-            self.after(wait, lambda region=region, table=table: self._ask(region, table))
+            self._ask_later(self.world.random.uniform(0, 0.2), region, table)
 
     def boot_if_down(self):
         if not self.up:
@@ -132,9 +133,7 @@ class Host:
                 over = True
                 self.after(0.0, lambda: self._take_in(region, table, sent, found))
 
-        self.world.network.send(
-            self.site.region, region, lambda: self.world.item(region), answered
-        )
+        self.world.network.send(self.site.region, region, lambda: self.world.item(region), answered)
         unreached = unreachable("dynamodb:GetItem", region)
         self.after(READ_SECONDS, lambda: answered(unreached))
 
@@ -146,7 +145,11 @@ class Host:
         self.world.acting = None
         self.turn()
         due = sent + self.world.ttl / 3
-        self.after(max(0.0, due - self.clock()), lambda: self._ask(region, table))
+        self._ask_later(max(0.0, due - self.clock()), region, table)
+
+    def _ask_later(self, seconds, region, table):
+        self.due[region] = self.world.now + seconds / self.process.rate
+        self.after(seconds, lambda: self._ask(region, table))
 
     def boot_clock(self):
         """Read the clock as the guard does: before a read is taken in, when it was sent."""

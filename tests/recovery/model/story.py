@@ -55,7 +55,12 @@ class _Story:
         for host in world.all_hosts():
             host.boot()
         self._pass(0.7 * world.ttl)
-        site = "dr"
+        begins = self._draw.random()
+        if begins < 0.06:
+            self._overtake_an_epoch()
+        elif begins < 0.12:
+            self._thaw_an_operator()
+        site = _other(world.newest()["site"])
         for _ in range(self._draw.choice((1, 2, 3, 3))):
             self._move(site)
             if world.violations:
@@ -74,11 +79,15 @@ class _Story:
 
     def counts(self):
         promoted = self._world.promoted.values()
-        return self._counts + self._troubles.counts + Counter(
-            {
-                "promotions, one writer proven": sum(each.proven for each in promoted),
-                "promotions, accepted by name": sum(not each.proven for each in promoted),
-            }
+        return (
+            self._counts
+            + self._troubles.counts
+            + Counter(
+                {
+                    "promotions, one writer proven": sum(each.proven for each in promoted),
+                    "promotions, accepted by name": sum(not each.proven for each in promoted),
+                }
+            )
         )
 
     def _pass(self, seconds):
@@ -114,6 +123,45 @@ class _Story:
             person.leave()
         self._pass(0.1)
 
+    def _overtake_an_epoch(self):
+        """A move to dr is never settled, dr hears nothing of the next one, and it is resumed."""
+        self._counts["overtaken epochs"] += 1
+        self._troubles.lose_the_finisher()
+        self._try_to("dr", accepts=False)
+        self._replicate("dr")
+        self._troubles.isolate(self._world.facts.sites["dr"].region)
+        self._try_to("primary", accepts=True)
+        if self._draw.random() < 0.5:
+            self._replicate("primary")
+        self._troubles.heal()
+        self._pass(self._draw.uniform(1, self._world.ttl))
+        self._troubles.darken_the_witness()
+        self._try_to("dr", accepts=self._draw.random() < 0.5)
+        self._troubles.heal()
+
+    def _thaw_an_operator(self):
+        """Who was frozen right before a promotion goes on when the product has moved back."""
+        self._counts["thawed operators"] += 1
+        self._troubles.freeze_the_promoter(2 * self._enough)
+        self._try_to("dr", accepts=False)
+        self._replicate("dr")
+        self._try_to("primary", accepts=False)
+        self._replicate("primary")
+        self._pass(self._enough)
+
+    @property
+    def _enough(self):
+        """Return the seconds that a move takes at most, as a rule."""
+        return 2.5 * self._world.ttl + 90
+
+    def _try_to(self, site, *, accepts):
+        self._send(site, accepts)
+        self._pass(self._enough)
+        self._world.aims.clear()
+        for person in self._people:
+            person.leave()
+        self._pass(0.1)
+
     def _send(self, site, accepts):
         self._people.append(Person(self._world, site, split_brain=accepts))
 
@@ -125,12 +173,18 @@ class _Story:
         finished = newest["settled"] or self._draw.random() < 0.5
         lit = world.facts.sites[other].region not in world.dark
         if finished and lit and databases[site].source is None:
-            databases[other] = database(other, source=f"arn:{site}")
-            self._aws.refusing.clear()
-            self._aws.claims.clear()
-            world.note(f"{other}'s database replicates {site}'s again")
+            self._replicate(site)
             if self._draw.random() < 0.7:
                 self._complete(site)
+
+    def _replicate(self, site):
+        """Make the other site's database a replica of this one's, if that is the writer."""
+        other = _other(site)
+        if self._aws.databases[site].source is None:
+            self._aws.databases[other] = database(other, source=f"arn:{site}")
+            self._aws.refusing.clear()
+            self._aws.claims.clear()
+            self._world.note(f"{other}'s database replicates {site}'s again")
 
     def _complete(self, site):
         self._world.operators += 1

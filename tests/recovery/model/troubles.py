@@ -29,6 +29,7 @@ class Troubles:
             "old site's AWS dark from the write on": lambda: self.darken(old),
             "old guards frozen and cut off at the write": lambda: self._freeze_all(old),
             "operator cut off at the write": self._cut_operator_off,
+            "write right after an old guard's read": lambda: self._write_after_a_read(old),
             "write delivered late": self._delay_a_write,
             "nothing": lambda: None,
         }
@@ -39,9 +40,9 @@ class Troubles:
 
         self._aim("assign", kind, aims[kind], wait=self._draw.choice((None, 0.2)))
         if self._chance(0.1):
-            self._aim("record", "operator frozen before the promotion", self._freeze_for_long)
+            self.freeze_the_promoter(self._draw.uniform(200, 1500))
         if self._chance(0.15):
-            self._aim("claim", "operator gone before the settling", self._end_person, wait=0.01)
+            self.lose_the_finisher()
 
     def _aim(self, moment, kind, happens, *, wait=None):
         """Let it happen right before that moment, or up to so many seconds after it."""
@@ -83,6 +84,16 @@ class Troubles:
     def leave_one_table(self, old):
         """The witness and the old site's region go dark: one table of three is left."""
         self._begin("one table left", lambda: (self.darken(WITNESS), self.darken(old)))
+
+    def lose_the_finisher(self):
+        """Whoever moves the product goes away before the move is settled."""
+        self._aim("claim", "operator gone before the settling", self._end_person, wait=0.01)
+
+    def freeze_the_promoter(self, seconds):
+        """Whoever is about to promote is frozen for long, and somebody else goes on."""
+        self._aim(
+            "record", "operator frozen before the promotion", lambda: self._freeze_for_long(seconds)
+        )
 
     def darken_the_witness(self):
         self._begin("witness dark throughout", lambda: self.darken(WITNESS))
@@ -182,6 +193,21 @@ class Troubles:
             self._world.note(f"a request to {region} will arrive {seconds:.0f} s late")
             self._world.network.late[process.place, region] = seconds
 
+    def _write_after_a_read(self, old):
+        """The target's table takes the epoch when an old guard has just read it."""
+        world = self._world
+        for process in self._processes():
+            reads = [
+                host.due.get(process.target, 0)
+                for host in world.all_hosts()
+                if host.site.region == old and host.up
+            ]
+            soon = [due - world.now for due in reads if 0 < due - world.now < 4]
+            if soon:
+                seconds = self._draw.choice(soon) + 0.09
+                world.network.late[process.place, process.target] = seconds
+                world.clockwork.after(seconds + 0.1, lambda: self.isolate(old))
+
     def _processes(self):
         return [each.running.process for each in self._people[-1:] if each.running]
 
@@ -217,12 +243,11 @@ class Troubles:
         for person in self._people[-1:]:
             person.freeze(self._draw.uniform(1, 2 * self._world.ttl))
 
-    def _freeze_for_long(self):
-        """Others go on; what is frozen here comes back moves later, and believes itself alone."""
+    def _freeze_for_long(self, seconds):
         process = self._world.clockwork.current.process
         for person in self._people:
             if person.running and person.running.process is process:
-                person.freeze(self._draw.uniform(200, 1500))
+                person.freeze(seconds)
                 person.forget()
 
     def _lose_item(self):

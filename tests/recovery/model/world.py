@@ -37,7 +37,8 @@ class World:
         self.violations = []
         self.ttl = self.random.choice(_TTLS)
         share = self.random.choice(_DRIFTS)
-        self.most_drift = share / (2 + share)  # so that no two clocks differ by more than that share
+        self.most_drift = share / (2 + share)
+        """By how much a clock is fast or slow at most: no two differ by more than `share`."""
         self.adverse = self.random.random() < 0.5
         """Whether guards' clocks are as slow, and operators' as fast, as the bound lets them be."""
         made = cases.topology(guard=Guard(ttl_seconds=self.ttl, drift_seconds=self.ttl * share))
