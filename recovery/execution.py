@@ -162,13 +162,15 @@ def takeover_of(case: Case) -> Takeover:
     """
     now = check.standing(case)
     if now is not None and now.site == case.site.name and not now.settled:
-        check_tables.confirm_newest(case, now)
         database = reach.described(case)
+        promoted = database is not None and database.source is None
+        if promoted:  # nothing is checked any more that could find it overtaken
+            check_tables.confirm_newest(case, now)
         return Takeover(
             case=case,
             target=replace(now, execution=case.execution),
             resumes=True,
-            promoted=database is not None and database.source is None,
+            promoted=promoted,
         )
     target = Assignment(
         site=case.site.name,

@@ -53,17 +53,13 @@ def about_tables(
 def confirm_newest(case: Case, now: Assignment) -> None:
     """Raise RefusedError where the unfinished epoch of this site is not the newest any more.
 
-    With the witness silent, only the peer's table can tell what happened since: it is asked once,
-    and its silence changes nothing.
+    Only the peer's table may tell what happened since. It is asked once; its silence changes
+    nothing.
     """
-    (third,) = answers([lambda: _witness(case)], seconds=PEER_SECONDS)
-    if isinstance(third, Assignment):
-        return
-    (theirs,) = answers([lambda: _peers(case)], seconds=PEER_SECONDS)
-    if isinstance(theirs, Assignment):
-        said = _overtaken(case, now, theirs, is_witnessed=False)
-        if said:
-            raise RefusedError(said)
+    theirs, third = ask(case)
+    finding = _about_peer(case, now, theirs, is_witnessed=isinstance(third, Assignment))
+    if finding.verdict == "refused":
+        raise RefusedError(finding.text)
 
 
 def _about_peer(case: Case, now: Answer, theirs: Answer, *, is_witnessed: bool) -> Finding:

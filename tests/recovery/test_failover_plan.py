@@ -80,7 +80,9 @@ def assert_recovered(cloud):
 
 
 def assert_nothing_but_check_and_fence_asked_the_peer(cloud):
-    assert {call.step for call in cloud.calls if call.region == THERE} <= ASKS_THE_PEER
+    """What goes on after a promotion asks its table first whether it was overtaken."""
+    asked = {(call.step, call.function) for call in cloud.calls if call.region == THERE}
+    assert {step for step, _ in asked - {("open", "tables.read")}} <= ASKS_THE_PEER
 
 
 def test_an_undisturbed_failover_recovers(cloud, fail_over):
@@ -370,14 +372,36 @@ def test_an_old_service_that_still_takes_writes_holds_the_promotion_up(cloud, fa
     assert cloud.promotions == ["rlg-data-dr-1"]
 
 
-def test_a_promoted_failover_that_goes_on_asks_the_peer_nothing(cloud, fail_over):
+def killed_after_the_promotion(cloud, fail_over):
     claims = next(call for call in WRITES if call.function == "metrics.publish")
     cloud.fault = Fault(claims, "kill-before")
     with pytest.raises(Killed):
         fail_over()
     cloud.calls.clear()
+
+
+def test_a_promoted_failover_that_goes_on_asks_the_peer_once_whether_it_was_overtaken(
+    cloud, fail_over
+):
+    killed_after_the_promotion(cloud, fail_over)
     assert fail_over().exit_code == 0
-    assert not [call for call in cloud.calls if call.region == THERE]
+    (asked,) = [call for call in cloud.calls if call.region == THERE]
+    assert (asked.step, asked.function) == ("open", "tables.read")
+
+
+def test_a_promoted_failover_goes_on_while_the_peer_is_silent(cloud, fail_over):
+    killed_after_the_promotion(cloud, fail_over)
+    cloud.dark = {THERE}
+    assert fail_over().exit_code == 0
+
+
+def test_a_promoted_failover_that_was_overtaken_does_not_go_on(cloud, fail_over):
+    killed_after_the_promotion(cloud, fail_over)
+    assign_elsewhere(cloud, THERE)
+    outcome = fail_over()
+    assert outcome.exit_code == 3
+    assert "the table in us-east-1 gives epoch 3 to primary" in outcome.error
+    assert not cloud.claims
 
 
 def test_it_assigns_fences_and_records_before_it_commits(cloud, fail_over):
@@ -449,7 +473,7 @@ def test_an_unfinished_epoch_that_the_peers_table_has_overtaken_is_not_gone_on_w
     cloud.databases["rlg-data-dr-1"] = replace(cloud.databases["rlg-data-dr-1"], source=source)
     cloud.dark = {WITNESS}
     outcome = fail_over(cloud.case(split_brain=accepted))
-    assert outcome.exit_code == 3
+    assert outcome.exit_code == (4 if source else 3)
     assert "the table in us-east-1 gives epoch 3 to primary" in outcome.error
     assert "us-west-2 knows of epoch 2 at most" in outcome.error
     assert "run python -m recovery.assign --region us-west-2 --complete" in outcome.error
@@ -471,7 +495,7 @@ def test_an_epoch_that_the_peer_has_for_itself_is_not_gone_on_with_while_the_wit
     leave_unfinished(cloud, epoch=2)
     cloud.dark = {WITNESS}
     outcome = fail_over(cloud.case(split_brain=ACCEPTED))
-    assert outcome.exit_code == 3
+    assert outcome.exit_code == 4
     assert "epoch 2 is dr's here and primary's in us-east-1" in outcome.error
     cloud.dark = set()
     assert fail_over().exit_code == 0
