@@ -1,16 +1,15 @@
 """What stands in for AWS, databases, names and time, below the real code."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from types import SimpleNamespace
 
 from recovery import naming, web
 from recovery.cloud import errors
 from recovery.cloud.databases import Database
 from recovery.cloud.hosts import Group
-from recovery.database.heartbeat import Heartbeat
 from recovery.database.postgres import Replication
 from recovery.engine import parallel
+from recovery.steps.loss import Loss
 from recovery.verification import findings
 from tests.recovery import simulated
 from tests.recovery.model import clockwork as virtual
@@ -185,7 +184,6 @@ class Aws:
             "quotas.vcpus": 64.0,
             "quotas.vcpus_in_use": 8,
             "secrets.read_json": {"username": "u", "password": "p"},
-            "metrics.latest": (datetime.now(UTC), datetime.now(UTC).timestamp()),
             "topics.publish": None,
             "databases.create_snapshot": None,
             "databases.snapshot_status": "available",
@@ -211,7 +209,7 @@ class Aws:
         return {f"cloud.{name}": stand_in for name, stand_in in functions.items()}
 
     def _beside(self):
-        beat = Heartbeat(at=datetime.now(UTC), site="primary", epoch=1, beats=9)
+        loss = Loss(seconds=0.0, outage_began=None, last_heartbeat=None, text="no loss")
         replication = Replication(
             in_recovery=False, streaming=False, replay_lag_seconds=None, last_replayed_lsn=None
         )
@@ -221,7 +219,7 @@ class Aws:
             "web.request": self.ask_old_balancer,
             "database.postgres.connect": lambda *_, **__: SimpleNamespace(close=lambda: None),
             "database.postgres.replication": lambda _: replication,
-            "database.heartbeat.read": lambda _: beat,
+            "steps.check_database.predict": lambda *_, **__: loss,
             "verify.verify": lambda case: findings.Verdict(
                 product="rlg-data", site=case.site.name, findings=(findings.ok("journey", "ok"),)
             ),

@@ -142,7 +142,7 @@ class World:
         """A site's database takes writes from now on."""
         self.note(f"{site}'s database is promoted in epoch {epoch}, {proven=}")
         last = max(self.promoted, default=0)
-        if epoch in self.promoted:
+        if epoch in self.promoted and proven:
             self.violate(f"two promotions in epoch {epoch}: {self.promoted[epoch].site}, {site}")
         elif epoch < last and proven:
             self.violate(f"{site} is promoted in epoch {epoch}, after epoch {last}")
