@@ -19,7 +19,7 @@ FEWEST = 30
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options = argparse.ArgumentParser(description="Search many stories for two writers.")
     options.add_argument("--seeds", type=int, default=300, help="how many stories")
     options.add_argument("--first", type=int, default=0, help="the first seed")
     options.add_argument("--show", type=int, default=1, help="timelines of so many failures")

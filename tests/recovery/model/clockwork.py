@@ -10,7 +10,9 @@ import functools
 import heapq
 import itertools
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 
 class Killed(BaseException):
@@ -37,7 +39,7 @@ class Task:
         self.turn = 0
         """Which blocking it is in: an older reason to wake it is void."""
         self._clockwork = clockwork
-        self._work = work
+        self._work: Callable[[], object] = work
         self._go = threading.Semaphore(0)
         self._context = contextvars.copy_context()
         self._begun = False
@@ -83,7 +85,8 @@ class Task:
 class Clockwork:
     def __init__(self):
         self.now = 0.0
-        self.current = None
+        self.current: Any = None
+        """The task that runs."""
         self.failed = None
         self.back = threading.Semaphore(0)
         self._events = []
@@ -270,7 +273,8 @@ def _run_in_a_thread(work):
 
 class _Worker:
     def __init__(self):
-        self._work, self._given = None, threading.Semaphore(0)
+        self._work: Any = None
+        self._given = threading.Semaphore(0)
         threading.Thread(target=self._loop, daemon=True, name="model").start()
 
     def put(self, work):

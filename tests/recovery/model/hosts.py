@@ -4,6 +4,8 @@ What a ward, the kernel and a service manager do is played, as they promise it: 
 when its deadline comes, whatever is frozen or killed.
 """
 
+from typing import Any
+
 from recovery import governor
 from recovery.duties import Guard
 from recovery.host import Host as Facts
@@ -32,13 +34,13 @@ class Host:
         self.up = False
         self.life = 0
         """Counts guards: what was meant for an earlier one is void."""
-        self.guard = None
+        self.guard: Any = None
         self.ward_frozen_until = 0.0
         self.deaf = world.random.random() < 0.3
         """Whether its command ignores SIGTERM."""
         self.due = {}
         """Region → when its table is read next, by the world's time."""
-        self.heard = None
+        self.heard: Any = None
         """What the read that is being taken in has found, and when it was sent by its clock."""
 
     def clock(self):
@@ -115,7 +117,7 @@ class Host:
         self.world.clockwork.after(1.0, lambda: self.boot() if life == self.life else None)
 
     @property
-    def run(self):
+    def run(self) -> Any:
         return self.guard.governor._run if self.guard else None
 
     def _end_run(self):
@@ -184,7 +186,7 @@ class Host:
 class Run(governor._Run):
     """A run of the command behind a ward that is played; what the governor decides is real."""
 
-    world = None
+    world: Any = None
 
     def __init__(self, command, until, *, epoch):
         host = self.host = Run.world.acting

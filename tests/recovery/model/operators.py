@@ -1,6 +1,7 @@
 """People who run recovery's real commands, give up, are cut off, and run them again."""
 
 from types import SimpleNamespace
+from typing import Any
 
 from recovery import assign, failover
 from recovery.cloud.client import Region
@@ -14,6 +15,19 @@ REGIONS = ("us-east-1", "us-west-2", "us-east-2")
 ACCEPTED = "Ada Lovelace: the region is off"
 
 
+class Command(Process):
+    """A process of recovery."""
+
+    target = ""
+    """The region that it moves the product to."""
+    takeover: Any = None
+
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named)
+        self.must_see = set()
+        """Regions whose tables show that its epoch is past, unless something goes astray."""
+
+
 class Operator:
     """One run of a command, as a process on some machine."""
 
@@ -22,13 +36,10 @@ class Operator:
         facts = world.facts
         target, peer = facts.sites[site], facts.peer_of(site)
         self.name = f"operator {number} to {site}"
-        self.process = Process(
+        self.process = Command(
             self.name, place, rate=world.rate(worst=1), offset=world.random.uniform(0, 1e6)
         )
         self.process.target = target.region
-        self.process.takeover = None
-        self.process.must_see = set()
-        """Regions whose tables show that its epoch is past, unless something goes astray."""
         self.is_final = False
         """Whether it would end no other way if it ran again."""
         self.outcome = None
@@ -93,8 +104,8 @@ class Operator:
         }
 
     def _fail_over(self):
-        journal = SimpleNamespace(write=lambda *_: None)
-        progress = SimpleNamespace(say=self._say, seconds=0.0)
+        journal: Any = SimpleNamespace(write=lambda *_: None)
+        progress: Any = SimpleNamespace(say=self._say, seconds=0.0)
         outcome = execute(self.case, self._plan, journal, progress)
         self.outcome = outcome.exit_code
         self.is_final = self.outcome in {0, 6} or any(
