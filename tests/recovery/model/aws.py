@@ -42,7 +42,7 @@ class Aws:
                 region.name,
                 act,
                 future.set,
-                unheard=lambda: process.must_see.discard(region.name),
+                unheard=lambda: process.unheard.add(region.name),
             )
             try:
                 found = future.result(2.0 if region.once else 5.0)
@@ -101,8 +101,7 @@ class Aws:
         self.call(region, "rds:Promote", act)
 
     def _overlooks(self, process, what):
-        if process.must_see:
-            seen = ", ".join(sorted(process.must_see))
+        if seen := ", ".join(sorted(process.overtaking - process.unheard)):
             self.world.violate(f"{process.name} {what} by an epoch that {seen} has overtaken")
 
     def describe_group(self, region, name):

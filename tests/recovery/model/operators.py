@@ -24,8 +24,10 @@ class Command(Process):
 
     def __init__(self, *given, **named):
         super().__init__(*given, **named)
-        self.must_see = set()
-        """Regions whose tables show that its epoch is past, unless something goes astray."""
+        self.unheard = set()
+        """Regions that some request of it did not reach at once, or from which no answer came."""
+        self.overtaking = set()
+        """Regions whose tables said, when it had begun, that its epoch is past."""
 
 
 class Operator:
@@ -44,6 +46,8 @@ class Operator:
         """Whether it would end no other way if it ran again."""
         self.outcome = None
         """Its exit code, once it has ended."""
+        self._items = {}
+        """What each region's table said when it began."""
         self.case = Case(
             topology=facts,
             product=facts.products[0],
@@ -79,18 +83,13 @@ class Operator:
 
     def _plan(self, takeover):
         self.process.takeover = takeover
-        self.process.must_see = self._overtaking(takeover.target)
+        self.process.overtaking = self._overtaking(takeover.target)
         return failover.plan(takeover)
 
     def _overtaking(self, target):
-        """Return the regions that answer here, whose tables leave no room for this epoch."""
-        world, place = self.world, self.process.place
-        found = {
-            region: world.item(region)
-            for region in REGIONS
-            if world.network.is_well(place, region) and world.item(region)
-        }
-        witness = self.case.witness.name
+        """Return the regions whose tables leave no room for this epoch."""
+        found = {region: item for region, item in self._items.items() if item}
+        witness, answering = self.case.witness.name, found.keys() - self.process.unheard
         named = {
             region
             for region, item in found.items()
@@ -100,10 +99,11 @@ class Operator:
             region
             for region, item in found.items()
             if item["epoch"] > target.epoch
-            or (item["epoch"] == target.epoch and region not in named and witness not in found)
+            or (item["epoch"] == target.epoch and region not in named and witness not in answering)
         }
 
     def _fail_over(self):
+        self._items = {region: self.world.item(region) for region in REGIONS}
         journal: Any = SimpleNamespace(write=lambda *_: None)
         progress: Any = SimpleNamespace(say=self._say, seconds=0.0)
         outcome = execute(self.case, self._plan, journal, progress)
