@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from recovery import assignment, naming, opening
 from recovery.assignment import Assignment
+from recovery.carrying import carry
 from recovery.cloud.client import Region
 from recovery.engine import cli
 from recovery.engine.errors import (
@@ -61,24 +62,24 @@ def begin(case: Case) -> None:
 def complete(case: Case) -> None:
     """Carry the newest assignment to every table that answers and has an older one, or none.
 
-    RefusedError where no table has one. StepFailedError where a table does not answer, or does not
-    take it; run again when it does.
+    RefusedError where no table has one, or two sites were given the newest epoch. StepFailedError
+    names each table that does not answer, or did not take it, once all others have it.
     """
     found = shown(case)
-    latest = assignment.newest(
-        answer for answer in found.values() if isinstance(answer, Assignment)
-    )
+    told = [answer for answer in found.values() if isinstance(answer, Assignment)]
+    told.sort(key=lambda each: not each.settled)  # fencing leaves the peer's unsettled for good
+    latest = assignment.newest(told)
     if latest is None:
         raise RefusedError(f"no table has an assignment of {case.product.name} to carry over")
-    carried = replace(latest, alone=False)
-    behind = [each for each in _tables(case) if found[each[0].name] != carried]
-    # The one that was enough alone stays so until the others have it too.
-    behind.sort(key=lambda each: found[each[0].name] == replace(carried, alone=True))
-    for region, table in behind:
-        try:
-            assignment.write(region, table, case.product.name, carried)
-        except OutsideError as error:
-            raise StepFailedError(f"{region.name} did not take the assignment: {error}") from error
+    alone = next((each.alone for each in told if each.epoch == latest.epoch and each.alone), "")
+    wanted = replace(latest, alone=alone)
+    failed = carry(case.product.name, wanted, _tables(case), found)
+    if failed:
+        missing = "; ".join(f"{name} did not take it: {error}" for name, error in failed.items())
+        said = f"epoch {latest.epoch} ({latest.site}) is not in all three tables: {missing}"
+        if alone:
+            said += f"; the table in {alone} may still be enough alone"
+        raise StepFailedError(f"{said}; run this again when they answer")
 
 
 def shown(case: Case) -> dict[str, Assignment | OutsideError | None]:
@@ -138,6 +139,8 @@ def _show(case: Case, *, as_json: bool) -> int:
         match answer:
             case Assignment():
                 fields |= {"site": answer.site, "epoch": answer.epoch, "settled": answer.settled}
+                if answer.alone:
+                    fields["enough_alone"] = answer.alone
             case OutsideError():
                 fields["error"] = str(answer)
             case None:

@@ -30,8 +30,12 @@ class Assignment:
     settled: bool
     """Whether the execution that wrote it has finished."""
     execution: str
-    alone: bool = False
-    """Whether this one table is enough: a person accepted that, as the other two were dark."""
+    alone: str = ""
+    """The region whose table is enough by itself, or may be, as a person accepted; empty: none.
+
+    It is enough only as that very table says it of its own site. Where another table says it, or
+    a newer epoch of the peer, that table has to be made an ordinary one before anything is proven.
+    """
     written_at: datetime | None = field(default=None, compare=False)
     """When the table took it, by the writer's clock; `write` notes the moment itself."""
 
@@ -106,7 +110,7 @@ def _parsed(item: dict[str, Any]) -> Assignment:
         claim=bool(item["claim"]),
         settled=bool(item["settled"]),
         execution=str(item["execution"]),
-        alone=bool(item.get("alone", False)),
+        alone=str(item.get("alone", "")),
         written_at=_moment(str(item.get("written_at"))),
     )
 

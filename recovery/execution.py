@@ -21,7 +21,7 @@ from recovery.engine.lease import TTL_SECONDS, Lease, this_process
 from recovery.engine.plan import Outcome, Step, conclude, run
 from recovery.engine.progress import Progress
 from recovery.engine.terminal import Terminal
-from recovery.steps import check, point, reach
+from recovery.steps import check, check_tables, point, reach
 from recovery.steps.case import Case
 from recovery.steps.takeover import Takeover
 
@@ -126,25 +126,35 @@ def takeover_of(
 ) -> Takeover:
     """Return what is to be brought about: the unfinished epoch of the site, or the next one.
 
-    `standing` tells the newest assignment.
+    `standing` tells the newest assignment. RefusedError where the unfinished one is not the newest
+    that a table names.
     """
     now = standing(case)
     if now is not None and now.site == case.site.name and not now.settled:
         database = reach.described(case)
+        promoted = database is not None and database.source is None
+        if promoted:  # nothing is checked any more that could find it overtaken
+            check_tables.confirm_newest(case, now)
         return Takeover(
             case=case,
             target=replace(now, execution=case.execution),
             resumes=True,
-            promoted=database is not None and database.source is None,
+            promoted=promoted,
             begun=now.execution,
         )
-    return blank_takeover(case, epoch=now.epoch + 1 if now else 1)
+    owing = now.alone if now and now.alone == case.peer.region else ""
+    return blank_takeover(case, epoch=now.epoch + 1 if now else 1, alone=owing)
 
 
-def blank_takeover(case: Case, epoch: int = 0) -> Takeover:
-    """Return a takeover that nobody has begun."""
+def blank_takeover(case: Case, epoch: int = 0, alone: str = "") -> Takeover:
+    """Return a takeover that nobody has begun; `alone` as in the assignment that it follows."""
     target = Assignment(
-        site=case.site.name, epoch=epoch, claim=True, settled=False, execution=case.execution
+        site=case.site.name,
+        epoch=epoch,
+        claim=True,
+        settled=False,
+        execution=case.execution,
+        alone=alone,
     )
     return Takeover(case=case, target=target, resumes=False, promoted=False, begun=case.execution)
 

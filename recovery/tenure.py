@@ -1,9 +1,9 @@
 """Whether a site may serve, from what a guard last read of the three control tables.
 
 A site may serve while two of the three tables, read less than a TTL ago, name it in the same
-epoch and no table has ever named a higher one. One table is enough where its item says so: a
-person accepted that. A table without an item, or without an answer, gives no vote. The TTL counts
-from before a read was sent, so that it never outlasts the answer.
+epoch and no table has ever named a higher one. One table is enough where its item says so of that
+very table: a person accepted that. A table without an item, or without an answer, gives no vote.
+The TTL counts from before a read was sent, so that it never outlasts the answer.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Vote:
+    table: str
     assignment: Assignment | None
     asked: float
 
@@ -60,9 +61,9 @@ class Tenure:
             return sum(now < vote.asked + self._ttl / 2 for vote in self._votes.values())
 
     def hear(self, table: str, assignment: Assignment | None, *, asked: float) -> None:
-        """Take what a table answered to a read sent at `asked`; None: it has no item."""
+        """Take what the table of a region answered to a read sent at `asked`; None: no item."""
         with self._lock:
-            self._votes[table] = _Vote(assignment=assignment, asked=asked)
+            self._votes[table] = _Vote(table=table, assignment=assignment, asked=asked)
             if assignment and (self._newest is None or assignment.epoch > self._newest.epoch):
                 self._newest = assignment
 
@@ -72,14 +73,14 @@ class Tenure:
             valid = self._valid(now)
             highest = self._newest.epoch if self._newest else 0
         ours = [
-            (vote.asked, vote.assignment)
+            (vote, vote.assignment)
             for vote in valid
             if vote.assignment is not None
             and vote.assignment.site == self._site
             and vote.assignment.epoch == highest
         ]
-        latest = sorted((asked for asked, _ in ours), reverse=True)
-        enough = [asked for asked, assignment in ours if assignment.alone]
+        latest = sorted((vote.asked for vote, _ in ours), reverse=True)
+        enough = [vote.asked for vote, assignment in ours if assignment.alone == vote.table]
         enough += latest[VOTES - 1 : VOTES]
         if not enough:
             return Refused(why=self._reason(valid, len(ours), highest))

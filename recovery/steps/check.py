@@ -7,14 +7,15 @@ where it comes within two seconds, and its silence is a finding, never an obstac
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recovery import assignment, names, web
 from recovery.assignment import Assignment
 from recovery.cloud import hosts, quotas, secrets
 from recovery.engine.errors import OutsideError, RefusedError
 from recovery.engine.parallel import Asking, answers
-from recovery.steps.case import PEER_SECONDS, Case
+from recovery.steps import check_tables
+from recovery.steps.case import Case
 from recovery.steps.check_database import about_database
 from recovery.steps.finding import Finding, refused
 from recovery.steps.loss import Loss
@@ -47,7 +48,9 @@ def standing(case: Case) -> Assignment | None:
     """Return the newest assignment that the target's and the witness's tables hold.
 
     Of two of one epoch the unsettled one counts: a kill came between settling the one and the
-    other. The peer's table is not asked, fencing leaves it unsettled for good.
+    other. The peer's table is not asked, fencing leaves it unsettled for good. An epoch that
+    neither says is settled may have been accepted alone in its own site's table, as the answer
+    to a write can get lost: `alone` says so.
     Raise RefusedError where neither answers: then nobody can say who is active.
     """
     product = case.product.name
@@ -63,7 +66,17 @@ def standing(case: Case) -> Assignment | None:
         (found for found in (here, witness) if isinstance(found, Assignment)),
         key=lambda found: found.settled,
     )
-    return assignment.newest(told)
+    newest = assignment.newest(told)
+    return None if newest is None else replace(newest, alone=_alone(case, newest, told))
+
+
+def _alone(case: Case, newest: Assignment, told: list[Assignment]) -> str:
+    same = [each for each in told if (each.site, each.epoch) == (newest.site, newest.epoch)]
+    if said := next((each.alone for each in same if each.alone), ""):
+        return said
+    if any(each.settled for each in same):
+        return ""
+    return case.topology.sites[newest.site].region
 
 
 def assess(case: Case) -> Assessment:
@@ -72,7 +85,7 @@ def assess(case: Case) -> Assessment:
         asked_standing = asking.ask(lambda: standing(case))
         asked_health = asking.ask(lambda: first_unhealthy(case))
         asked_database = asking.ask(lambda: described(case))
-        asked_tables = asking.ask(lambda: _tables(case))
+        asked_tables = asking.ask(lambda: check_tables.ask(case))
         others = {
             "capacity": asking.ask(lambda: capacity(case)),
             "secrets": asking.ask(lambda: credentials(case)),
@@ -84,8 +97,7 @@ def assess(case: Case) -> Assessment:
             case, asked_database.result(), now_active, healthy_now=unhealthy is None
         )
         findings += judged
-        tables = asked_tables.result()
-        findings += [refused("tables", str(tables))] if isinstance(tables, OutsideError) else tables
+        findings += check_tables.about_tables(case, now_active, asked_tables.result())
         for check, asked in others.items():
             answer = asked.result()
             failed = isinstance(answer, OutsideError)
@@ -208,42 +220,3 @@ def credentials(case: Case) -> Finding:
     for name in (case.deployment.secret, case.deployment.probe_secret):
         secrets.read_json(case.here, name)
     return Finding(check="secrets", verdict="ok", text=f"readable in {case.site.region}")
-
-
-def _tables(case: Case) -> list[Finding]:
-    """Ask the peer's table and the witness's once, and for an attempt's time only.
-
-    Silence of the peer is what is to be expected; with the witness silent too, nothing can prove
-    that the old site stops.
-    """
-    product, witness = case.product.name, case.topology.witness
-    theirs, third = answers(
-        [
-            lambda: assignment.read(case.there, case.peer.control_table, product),
-            lambda: assignment.read(case.witness, witness.control_table, product),
-        ],
-        seconds=PEER_SECONDS,
-    )
-    if not isinstance(theirs, OutsideError):
-        said = f"{case.peer.region} answers" + (f", epoch {theirs.epoch}" if theirs else "")
-        peer = Finding(check="peer", verdict="ok", text=said)
-    else:
-        said = f"no answer from the peer: {theirs}"
-        peer = Finding(check="peer", verdict="unknown", text=said)
-    if not isinstance(third, OutsideError):
-        return [peer, Finding(check="witness", verdict="ok", text=f"{witness.region} answers")]
-    said = f"no answer from the witness: {third}"
-    if not isinstance(theirs, OutsideError):
-        return [peer, Finding(check="witness", verdict="unknown", text=said)]
-    said = f"one of three control tables answers, which cannot prove one writer ({said})"
-    if case.accepted.split_brain is not None:
-        said = f"{said}; accepted by {case.accepted.split_brain}"
-        return [peer, Finding(check="witness", verdict="accepted", text=said)]
-    return [
-        peer,
-        refused(
-            "witness",
-            f"{said}; see that {case.peer.region} is off, then add "
-            "--accept-split-brain 'NAME: reason'",
-        ),
-    ]

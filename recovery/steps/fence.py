@@ -11,7 +11,7 @@ would replicate to the standby like any other write, and lock out the site that 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recovery import assignment
 from recovery.assignment import Assignment
@@ -27,6 +27,8 @@ class Attempt:
 
     what: str
     failed: str | None
+    overtaken: bool = False
+    """Whether the peer's table holds this epoch for another site, or a newer one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,11 @@ class Fencing:
         return any(each.what == what and each.failed is None for each in self.attempts)
 
     @property
+    def overtaken(self) -> str | None:
+        """Say why the peer's table cannot take the epoch; None: it took it, or is silent."""
+        return next((each.failed for each in self.attempts if each.overtaken), None)
+
+    @property
     def answered(self) -> bool:
         """Say whether anything of the old side answered."""
         return any(each.failed is None for each in self.attempts)
@@ -62,7 +69,7 @@ def fence(case: Case, target: Assignment) -> Fencing:
     old = case.peer_deployment
     ways: dict[str, Callable[[], None]] = {
         ASSIGNMENT: lambda: assignment.write(
-            case.there, case.peer.control_table, case.product.name, target
+            case.there, case.peer.control_table, case.product.name, replace(target, alone="")
         ),
         "balancer refuses": lambda: balancers.refuse(case.there, old.listener_arn),
         "hosts scaled to none": lambda: hosts.scale(case.there, old.host_group, 0),
@@ -70,15 +77,19 @@ def fence(case: Case, target: Assignment) -> Fencing:
     tried = answers([lambda way=way: _try(way) for way in ways.values()], seconds=PEER_SECONDS)
     return Fencing(
         attempts=tuple(
-            Attempt(what=what, failed=None if failed is None else str(failed))
+            Attempt(
+                what=what,
+                failed=None if failed is None else str(failed),
+                overtaken=isinstance(failed, RefusedError),
+            )
             for what, failed in zip(ways, tried, strict=True)
         )
     )
 
 
-def _try(way: Callable[[], None]) -> str | None:
+def _try(way: Callable[[], None]) -> RefusedError | None:
     try:
         way()
     except RefusedError as error:
-        return str(error)
+        return error
     return None

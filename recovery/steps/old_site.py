@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from recovery import assignment
@@ -95,11 +96,11 @@ def write(case: Case, wanted: Assignment) -> None:
     """Write the assignment into all three tables.
 
     The two that a failover reads come first: what reached the old site's alone would be unknown
-    once that site is dark.
+    once that site is dark. All three answer, so none is enough alone any more.
     """
     for where, table in (
         (case.here, case.site.control_table),
         (case.witness, case.topology.witness.control_table),
         (region(case), case.peer.control_table),
     ):
-        assignment.write(where, table, case.product.name, wanted)
+        assignment.write(where, table, case.product.name, replace(wanted, alone=""))

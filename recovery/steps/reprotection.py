@@ -267,7 +267,7 @@ def reprotection_of(case: Case) -> Reprotection:
         )
     except OutsideError:
         resumes = False  # the checks say what does not answer
-    target = replace(now, settled=True, alone=False)
+    target = replace(now, settled=True, alone="")
     return Reprotection(case=case, target=target, resumes=resumes)
 
 

@@ -5,24 +5,22 @@ Each method pair is one step's act and done. What survives a kill is in the worl
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
-from recovery import assignment, notify, verify
+from recovery import notify, verify
 from recovery.assignment import Assignment
 from recovery.engine import wait
-from recovery.engine.errors import OutsideError, RefusedError, StepFailedError
+from recovery.engine.errors import RefusedError, StepFailedError
 from recovery.engine.gates import Go
-from recovery.engine.parallel import answers
 from recovery.engine.plan import Report, Seen
 from recovery.steps import check, fence, point, promote, proof
 from recovery.steps.case import Case
 from recovery.steps.check import Assessment
 from recovery.steps.fence import Fencing
+from recovery.steps.naming import Naming
 from recovery.steps.proof import Proof
-from recovery.tenure import VOTES
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,15 +39,16 @@ class Takeover:
     fencing: Fencing | None = None
     proof: Proof | None = None
     """Whether one writer is proven, once this execution has waited for it."""
-    tables: set[str] = field(default_factory=set[str])
-    """The regions whose control tables are known to name this site in this epoch."""
-    assigned_at: float | None = None
-    """When two of them did, by the monotonic clock."""
+    naming: Naming = field(init=False)
+    """Which control tables name the target."""
     verified: str | None = None
     """What was found, once this execution has verified the service."""
     told: set[str] = field(default_factory=set[str])
     """What this execution told people of: no unanswered look at it may end the plan."""
     approvals: list[Go] = field(default_factory=list[Go])
+
+    def __post_init__(self) -> None:
+        self.naming = Naming(case=self.case, target=self.target)
 
     def is_checked(self) -> Seen:
         """Say whether the checks passed, now or in the execution that goes on here."""
@@ -124,81 +123,48 @@ class Takeover:
 
     def is_assigned(self, *, settled: bool) -> Seen:
         """Say whether both tables that can be reached name this site in this epoch."""
-        here, witness = self._assignments()
-        if isinstance(here, OutsideError):
-            raise here
-        for region, found in ((self.case.here, here), (self.case.witness, witness)):
-            if isinstance(found, OutsideError):
-                continue  # a dark witness; that the assignment has one table only was said
-            if found is None or (found.site, found.epoch) != (
-                self.target.site,
-                self.target.epoch,
-            ):
-                return Seen(holds=False, text="another site is assigned")
-            self._note(region.name)
-            if settled and not found.settled:
-                return Seen(holds=False, text=f"epoch {found.epoch} is not settled")
-        return Seen(holds=True, text=f"{self.target.site} is assigned in epoch {self.target.epoch}")
+        return self.naming.is_assigned(settled=settled)
 
     def is_settled(self) -> Seen:
         """Say whether the assignment is marked as finished."""
-        return self.is_assigned(settled=True)
-
-    def _assignments(self) -> list[Assignment | OutsideError | None]:
-        case = self.case
-        return answers(
-            [
-                lambda: assignment.read(case.here, case.site.control_table, case.product.name),
-                lambda: assignment.read(
-                    case.witness, case.topology.witness.control_table, case.product.name
-                ),
-            ]
-        )
+        return self.naming.is_assigned(settled=True)
 
     def assign(self, report: Report) -> None:
         """Write the new epoch into the tables that can be reached."""
-        self._write(self.target, report)
+        self.naming.write(self.target, report)
 
     def settle(self, report: Report) -> None:
         """Mark the assignment as finished: the plan came to its end, whatever deviates."""
-        self._write(replace(self.target, settled=True), report)
-
-    def _write(self, wanted: Assignment, report: Report) -> None:
-        """Write the witness's table, which may be dark, and the target's, which must take it.
-
-        Where the witness's did not, the target's alone is enough for its guards if a person
-        accepted that.
-        """
-        case, product = self.case, self.case.product.name
-        alone = False
-        try:
-            assignment.write(case.witness, case.topology.witness.control_table, product, wanted)
-        except OutsideError as error:
-            report.deviate(f"the witness's table did not take the assignment: {error}")
-            alone = case.accepted.split_brain is not None
-        assignment.write(case.here, case.site.control_table, product, replace(wanted, alone=alone))
+        self.naming.write(replace(self.target, settled=True), report)
 
     def fence(self, report: Report) -> None:
-        """Try to fence the peer, and tell every result."""
+        """Try to fence the peer, and tell every result.
+
+        StepFailedError where fewer than two tables name this site, and the peer's names a rival
+        or a newer epoch: nobody can accept that.
+        """
         self.fencing = fence.fence(self.case, self.target)
         if self.fencing.confirmed(fence.ASSIGNMENT):
-            self._note(self.case.there.name)
+            self.naming.note(self.case.there.name)
         report.say(self.fencing.text)
         for attempt in self.fencing.attempts:
             if attempt.failed:
                 report.say(f"{attempt.what}: {attempt.failed}")
+        if self.fencing.overtaken and self.naming.since is None:
+            raise StepFailedError(f"{self.case.peer.region}: {self.fencing.overtaken}")
 
     def is_fencing_recorded(self) -> Seen:
-        """Say whether fencing was tried in this execution, or recorded by an earlier one."""
+        """Say whether fencing was tried in this execution, or recorded by an earlier one.
+
+        What was recorded holds while two tables name the epoch: else it may be long overtaken.
+        """
         if self.fencing is not None:
             return Seen(holds=True, text=self.fencing.text)
+        if self.promoted:
+            return Seen(holds=True, text=f"goes on with epoch {self.target.epoch}, promoted")
+        if self.naming.since is None:
+            return Seen(holds=False, text="fewer than two tables are known to name this site")
         return self.is_recorded()
-
-    def _note(self, region: str) -> None:
-        """Remember that a region's table names this site, and when two did."""
-        self.tables.add(region)
-        if len(self.tables) >= VOTES and self.assigned_at is None:
-            self.assigned_at = time.monotonic()
 
     def is_outwaited(self) -> Seen:
         """Say whether one writer is proven or accepted, now or as an earlier execution recorded."""
@@ -207,7 +173,7 @@ class Takeover:
         if self.proof is not None:
             said = "one writer" if self.proof.proven else "one writer is NOT PROVEN"
             return Seen(holds=True, text=f"{said}: {self.proof.text}")
-        if self.is_recorded().holds:
+        if self.naming.since is not None and self.is_recorded().holds:
             return Seen(holds=True, text="an earlier execution waited, and recorded it")
         return Seen(holds=False, text=f"guards in {self.case.peer.region} may still serve")
 
@@ -227,13 +193,21 @@ class Takeover:
                     "--accept-split-brain 'NAME: reason'"
                 )
             report.deviate(f"{said}; accepted by {accepted}")
+            if self.naming.since is None:
+                self.naming.stand_alone()
         self.proof = found
 
     def _waited(self) -> Proof:
-        if self.assigned_at is None:
-            names = ", ".join(sorted(self.tables)) or "none"
-            return Proof(proven=False, text=f"{len(self.tables)} of 3 tables ({names}) took it")
-        return proof.outwait(self.case, len(self.tables), self.assigned_at)
+        if self.naming.since is None:
+            self.is_assigned(settled=False)  # a table may have taken it although no answer came
+        if owing := self.naming.owing:
+            said = f"the table in {owing} may have been enough alone, and has not taken this epoch"
+            return Proof(proven=False, text=said)
+        tables = sorted(self.naming.regions)
+        if self.naming.since is None:
+            names = ", ".join(tables) or "none"
+            return Proof(proven=False, text=f"{len(tables)} of 3 tables ({names}) took it")
+        return proof.outwait(self.case, len(tables), self.naming.since)
 
     def is_recorded(self) -> Seen:
         """Say whether the recovery point of the epoch is written."""

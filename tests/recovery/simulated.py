@@ -110,6 +110,8 @@ class Cloud:
         self.promoting = {}
         self.snapshots = {}
         self.groups = {}
+        self.deaf_to_writes: set[str] = set()
+        """Regions whose tables lose the next write."""
         self.looks = {}
         self.objects = {}
         self.published = []
@@ -247,8 +249,14 @@ class Cloud:
 
         return self.call(region, "tables.read", key, act)
 
+    def lose_the_next_write_to(self, region):
+        self.deaf_to_writes.add(region)
+
     def put_item(self, region, table, item, *, condition=None, values=None):
         def act():
+            if region.name in self.deaf_to_writes:
+                self.deaf_to_writes.discard(region.name)
+                raise unreachable("tables.put", region.name)
             present = self.tables[region.name].get(item["key"])
             if not _holds(condition, present, values or {}) and present != item:
                 raise errors.ConflictError("put", region.name, "ConditionalCheckFailed", "no")

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from recovery import failover, naming
+from recovery import assign, failover, naming
+from recovery.engine.errors import StepFailedError
 from recovery.engine.journal import Journal
 from recovery.engine.progress import Progress
 from recovery.execution import execute, takeover_of
@@ -79,7 +80,9 @@ def assert_recovered(cloud):
 
 
 def assert_nothing_but_check_and_fence_asked_the_peer(cloud):
-    assert {call.step for call in cloud.calls if call.region == THERE} <= ASKS_THE_PEER
+    """What goes on after a promotion asks its table first whether it was overtaken."""
+    asked = {(call.step, call.function) for call in cloud.calls if call.region == THERE}
+    assert {step for step, _ in asked - {("open", "tables.read")}} <= ASKS_THE_PEER
 
 
 def test_an_undisturbed_failover_recovers(cloud, fail_over):
@@ -233,7 +236,7 @@ def test_a_person_accepts_what_one_table_cannot_prove_and_it_is_recorded(cloud, 
     assert said.endswith(f"1 of 3 tables (us-west-2) took it; accepted by {ACCEPTED}")
     assert recovery_point(cloud)["accepted_split_brain"] == ACCEPTED
     assert "NOT PROVEN" in recovery_point(cloud)["one_writer"]
-    assert cloud.tables[HERE][ASSIGNMENT]["alone"] is True
+    assert cloud.tables[HERE][ASSIGNMENT]["alone"] == HERE
     assert cloud.promotions == ["rlg-data-dr-1"]
 
 
@@ -245,7 +248,102 @@ def test_an_acceptance_without_a_name_or_a_reason_is_wrong_usage(said):
 
 def test_acceptance_makes_no_table_enough_where_two_took_it(cloud, fail_over):
     assert fail_over(cloud.case(split_brain=ACCEPTED)).exit_code == 0
-    assert {cloud.tables[region][ASSIGNMENT]["alone"] for region in (HERE, WITNESS)} == {False}
+    assert {cloud.tables[region][ASSIGNMENT]["alone"] for region in (HERE, WITNESS)} == {""}
+
+
+def enough_alone(cloud):
+    return {region: table[ASSIGNMENT].get("alone", "") for region, table in cloud.tables.items()}
+
+
+def test_acceptance_makes_no_table_enough_where_the_peers_took_it(cloud, fail_over):
+    cloud.dark = {WITNESS}
+    assert fail_over(cloud.case(split_brain=ACCEPTED)).exit_code == 6
+    assert set(enough_alone(cloud).values()) == {""}
+
+
+def test_a_table_that_was_enough_is_an_ordinary_one_once_the_witness_settles(cloud, fail_over):
+    cloud.dark = {THERE, WITNESS}
+    cloud.before["settle-assignment", "tables.read"] = lambda: cloud.dark.remove(WITNESS)
+    assert fail_over(cloud.case(split_brain=ACCEPTED)).exit_code == 6
+    assert assigned(cloud, HERE) == assigned(cloud, WITNESS) == ("dr", 2, True)
+    assert set(enough_alone(cloud).values()) == {""}
+
+
+def peer_stood_alone(cloud):
+    """Let the peer's table have been enough, and the others know of it."""
+    for table in cloud.tables.values():
+        table[ASSIGNMENT] |= {"alone": THERE}
+
+
+def test_guards_that_obey_one_dark_table_alone_are_not_outwaited(cloud, fail_over):
+    peer_stood_alone(cloud)
+    cloud.dark = {THERE}
+    for _ in range(2):  # the second goes on with what the first wrote
+        outcome = fail_over()
+        assert outcome.exit_code == 4
+        assert f"the table in {THERE} may have been enough alone" in outcome.error
+    assert not cloud.promotion_requests
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert (outcome.exit_code, cloud.promotions) == (6, ["rlg-data-dr-1"])
+    assert enough_alone(cloud)[HERE] == enough_alone(cloud)[WITNESS] == THERE
+
+
+@pytest.mark.parametrize("told", [HERE, WITNESS])
+def test_a_move_that_never_ended_may_have_been_accepted_alone(cloud, fail_over, told):
+    for region, table in cloud.tables.items():
+        table[ASSIGNMENT] |= {"settled": False, "epoch": 1 if region == told else 0}
+    cloud.dark = {THERE}
+    outcome = fail_over()
+    assert outcome.exit_code == 4
+    assert f"the table in {THERE} may have been enough alone" in outcome.error
+    cloud.dark = set()
+    assert fail_over().exit_code == 0
+
+
+def test_a_settled_table_says_that_the_move_before_ended(cloud, fail_over):
+    cloud.tables[HERE][ASSIGNMENT] |= {"settled": False}  # as fencing leaves it
+    cloud.dark = {THERE}
+    assert fail_over().exit_code == 0
+
+
+def test_guards_that_obeyed_one_table_are_outwaited_from_its_change_on(cloud, fail_over):
+    peer_stood_alone(cloud)
+    assert fail_over().exit_code == 0
+    took = max(
+        at
+        for call, at in cloud.answered_at.items()
+        if (call.function, call.subject, call.step) == (*PUTS, "fence-peer")
+    )
+    promoted = next(at for call, at in cloud.began_at.items() if call.function == PROMOTES)
+    assert promoted - took >= simulated.GUARD.ttl_seconds + simulated.GUARD.drift_seconds
+    assert set(enough_alone(cloud).values()) == {""}
+
+
+def killed_before_the_promotion(cloud, fail_over):
+    """Let a failover be killed when its wait is recorded, and nothing is promoted yet."""
+    cloud.fault = Fault(next(call for call in WRITES if call.function == PROMOTES), "kill-before")
+    with pytest.raises(Killed):
+        fail_over()
+    assert recovery_point(cloud)["one_writer"].startswith("one writer: 3 of 3 tables")
+
+
+def test_a_recorded_wait_proves_nothing_once_a_single_table_tells_of_it(cloud, fail_over):
+    killed_before_the_promotion(cloud, fail_over)
+    cloud.dark = {WITNESS, THERE}
+    assert "one of three control tables answers" in fail_over().error
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert outcome.exit_code == 6
+    assert any("one writer is not proven" in said for said in outcome.deviations)
+    assert enough_alone(cloud)[HERE] == HERE
+
+
+def test_a_recorded_wait_is_done_again_where_the_peers_table_confirms_the_epoch(cloud, fail_over):
+    killed_before_the_promotion(cloud, fail_over)
+    cloud.dark = {WITNESS}
+    outcome = fail_over()
+    assert outcome.exit_code == 6
+    assert all("witness's table did not take" in said for said in outcome.deviations)
+    assert cloud.promotions == ["rlg-data-dr-1"]
 
 
 def test_old_services_may_take_writes_until_their_guards_have_run_out_of_time(
@@ -274,14 +372,36 @@ def test_an_old_service_that_still_takes_writes_holds_the_promotion_up(cloud, fa
     assert cloud.promotions == ["rlg-data-dr-1"]
 
 
-def test_a_promoted_failover_that_goes_on_asks_the_peer_nothing(cloud, fail_over):
+def killed_after_the_promotion(cloud, fail_over):
     claims = next(call for call in WRITES if call.function == "metrics.publish")
     cloud.fault = Fault(claims, "kill-before")
     with pytest.raises(Killed):
         fail_over()
     cloud.calls.clear()
+
+
+def test_a_promoted_failover_that_goes_on_asks_the_peer_once_whether_it_was_overtaken(
+    cloud, fail_over
+):
+    killed_after_the_promotion(cloud, fail_over)
     assert fail_over().exit_code == 0
-    assert not [call for call in cloud.calls if call.region == THERE]
+    (asked,) = [call for call in cloud.calls if call.region == THERE]
+    assert (asked.step, asked.function) == ("open", "tables.read")
+
+
+def test_a_promoted_failover_goes_on_while_the_peer_is_silent(cloud, fail_over):
+    killed_after_the_promotion(cloud, fail_over)
+    cloud.dark = {THERE}
+    assert fail_over().exit_code == 0
+
+
+def test_a_promoted_failover_that_was_overtaken_does_not_go_on(cloud, fail_over):
+    killed_after_the_promotion(cloud, fail_over)
+    assign_elsewhere(cloud, THERE)
+    outcome = fail_over()
+    assert outcome.exit_code == 3
+    assert "the table in us-east-1 gives epoch 3 to primary" in outcome.error
+    assert not cloud.claims
 
 
 def test_it_assigns_fences_and_records_before_it_commits(cloud, fail_over):
@@ -335,6 +455,75 @@ def test_a_dark_witness_is_said_and_does_not_stop_it(cloud, fail_over):
 def assign_elsewhere(cloud, *regions):
     for region in regions:
         cloud.tables[region][ASSIGNMENT] |= {"site": "primary", "epoch": 3, "settled": False}
+
+
+def leave_unfinished(cloud, **items):
+    """Let a failover to here stand unsettled, with a newer epoch in the peer's table."""
+    here = {"site": "dr", "epoch": 2, "settled": False}
+    cloud.tables[HERE][ASSIGNMENT] |= here
+    cloud.tables[THERE][ASSIGNMENT] |= {"site": "primary", "epoch": 3} | items
+
+
+@pytest.mark.parametrize("source", ["arn:primary", None], ids=["replica", "promoted"])
+@pytest.mark.parametrize("accepted", [None, ACCEPTED], ids=["plain", "accepted"])
+def test_an_unfinished_epoch_that_the_peers_table_has_overtaken_is_not_gone_on_with(
+    cloud, fail_over, source, accepted
+):
+    leave_unfinished(cloud)
+    cloud.databases["rlg-data-dr-1"] = replace(cloud.databases["rlg-data-dr-1"], source=source)
+    cloud.dark = {WITNESS}
+    outcome = fail_over(cloud.case(split_brain=accepted))
+    assert outcome.exit_code == (4 if source else 3)
+    assert "the table in us-east-1 gives epoch 3 to primary" in outcome.error
+    assert "us-west-2 knows of epoch 2 at most" in outcome.error
+    assert "run python -m recovery.assign --region us-west-2 --complete" in outcome.error
+    assert not cloud.writes - {call for call in cloud.writes if "execution" in call.subject}
+
+
+def test_the_way_out_of_an_overtaken_epoch_is_to_complete_the_tables(cloud, fail_over):
+    leave_unfinished(cloud)
+    cloud.dark = {WITNESS}
+    with pytest.raises(StepFailedError, match=WITNESS):
+        cloud.run(lambda: assign.complete(cloud.case()))
+    assert fail_over().exit_code == 6  # the witness is dark
+    assert assigned(cloud, HERE) == ("dr", 4, True)
+
+
+def test_an_epoch_that_the_peer_has_for_itself_is_not_gone_on_with_while_the_witness_is_dark(
+    cloud, fail_over
+):
+    leave_unfinished(cloud, epoch=2)
+    cloud.dark = {WITNESS}
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert outcome.exit_code == 4
+    assert "epoch 2 is dr's here and primary's in us-east-1" in outcome.error
+    cloud.dark = set()
+    assert fail_over().exit_code == 0
+    assert assigned(cloud, WITNESS) == ("dr", 2, True)
+
+
+def test_no_failover_begins_below_an_epoch_that_the_peers_table_has(cloud, fail_over):
+    cloud.tables[THERE][ASSIGNMENT] |= {"epoch": 2}
+    cloud.dark = {WITNESS}
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert outcome.exit_code == 3
+    assert "gives epoch 2 to primary" in outcome.error
+
+
+def test_an_epoch_that_the_peer_was_given_meanwhile_stops_it_whatever_is_accepted(cloud, fail_over):
+    cloud.dark = {WITNESS}
+    cloud.before["assign-site", "tables.put"] = lambda: assign_elsewhere(cloud, THERE)
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert outcome.exit_code == 4
+    assert "us-east-1: rlg-data already has an epoch of 2 or more" in outcome.error
+    assert not cloud.promotion_requests
+
+
+def test_an_unfinished_epoch_goes_on_while_peer_and_witness_are_silent(cloud, fail_over):
+    leave_unfinished(cloud)
+    cloud.dark = {WITNESS, THERE}
+    outcome = fail_over(cloud.case(split_brain=ACCEPTED))
+    assert (outcome.exit_code, cloud.promotions) == (6, ["rlg-data-dr-1"])
 
 
 @pytest.mark.parametrize("tables", [(HERE, WITNESS), (HERE,), (WITNESS,)], ids=str)

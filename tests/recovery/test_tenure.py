@@ -83,19 +83,24 @@ def test_the_claim_is_taken_from_the_votes(tenure):
 
 
 def test_one_table_is_enough_where_a_person_accepted_that(tenure):
-    tenure.hear("a", replace(assigned(), alone=True), asked=10.0)
+    tenure.hear("a", replace(assigned(), alone="a"), asked=10.0)
     assert tenure.at(69.9) == Held(epoch=3, claim=False, until=70.0)
     assert isinstance(tenure.at(70.0), Refused)
 
 
 def test_an_accepted_table_of_an_older_epoch_is_not_enough(tenure):
-    tenure.hear("a", replace(assigned(), alone=True), asked=10.0)
+    tenure.hear("a", replace(assigned(), alone="a"), asked=10.0)
     tenure.hear("b", assigned("primary", 4), asked=11.0)
     assert isinstance(tenure.at(12.0), Refused)
 
 
+def test_a_table_that_only_tells_that_another_is_enough_is_one_vote(tenure):
+    tenure.hear("b", replace(assigned(), alone="a"), asked=10.0)
+    assert isinstance(tenure.at(11.0), Refused)
+
+
 def test_a_table_beside_an_accepted_one_does_not_prolong_it_alone(tenure):
-    tenure.hear("a", replace(assigned(), alone=True), asked=10.0)
+    tenure.hear("a", replace(assigned(), alone="a"), asked=10.0)
     tenure.hear("b", assigned(), asked=50.0)
     held = tenure.at(51.0)
     assert isinstance(held, Held)

@@ -12,7 +12,6 @@ from lab.configuration import PROJECT
 from recovery import failover, reprotect, switchover
 from recovery.assignment import Assignment
 from recovery.execution import outline
-from recovery.steps.takeover import Takeover
 from tests.recovery.cases import case
 
 ON_AWS_ONLY = ("pulumi ",)

@@ -20,7 +20,8 @@ from recovery.engine.errors import DEVIATED, FAILED, RECOVERED, REFUSED, STRANDE
 from recovery.engine.journal import Journal
 from recovery.engine.lease import Lease
 from recovery.engine.progress import Progress
-from recovery.execution import execute
+from recovery.execution import Procedure, execute
+from recovery.steps.takeover import Takeover
 from tests.recovery import planned, simulated
 from tests.recovery.simulated import GUARD, HERE, THERE, WITNESS, Cloud, Fault, Killed
 from tests.recovery.suites.troubles import Operation, Trouble
@@ -122,7 +123,7 @@ class Plan:
 
     name: str
     cloud: Callable[[], Troubled]
-    procedure: object
+    procedure: Procedure[Takeover]
     is_taken_back: bool
     """Whether a run that failed leaves the old site serving."""
 
