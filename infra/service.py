@@ -59,6 +59,9 @@ class Balancer(pulumi.ComponentResource):
             subnets=args.subnet_ids,
             security_groups=[args.group_id],
             drop_invalid_header_fields=True,
+            # Customers who keep asking keep their connection to the site that they were at, and
+            # get its 503 however their name resolves meanwhile. The shortest that AWS takes.
+            client_keep_alive=60,
             # In both roles: the other site's failover record names this balancer's address.
             enable_deletion_protection=True,
             opts=pulumi.ResourceOptions(parent=self, protect=True),

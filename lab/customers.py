@@ -141,20 +141,22 @@ class Customer:
         while not enough.is_set():
             number += 1
             entry = f"{self._name}-{number}"
-            if self._write(entry, enough):
-                self.writes.append(ledger.Write(id=entry, at=time.time()))
+            site = self._write(entry, enough)
+            if site is not None:
+                self.writes.append(ledger.Write(id=entry, at=time.time(), site=site))
                 self._read(entry)
             enough.wait(_THINK_SECONDS)
 
-    def _write(self, entry: str, enough: threading.Event) -> bool:
+    def _write(self, entry: str, enough: threading.Event) -> str | None:
+        """Return the site that acknowledged it; None once it is enough."""
         body = json.dumps({"id": entry, "text": f"text of {entry}"})
         while not enough.is_set():
-            status, _ = self._ask("POST", "/api/entries", body)
+            status, answer = self._ask("POST", "/api/entries", body)
             if status in {HTTPStatus.OK, HTTPStatus.CREATED}:
-                return True
+                return json.loads(answer).get("site", "")
             self.failed += 1
             enough.wait(_RETRY_SECONDS)
-        return False
+        return None
 
     def _read(self, entry: str) -> None:
         status, answer = self._ask("GET", f"/api/entries/{entry}", None)

@@ -23,6 +23,8 @@ class Write:
 
     id: str
     at: float
+    site: str = ""
+    """Which site said so; empty where none did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class Experience:
     """Acknowledged writes that could not be read back right away."""
     last_write: float | None
     """Unix time of the last acknowledged one."""
+    last_by_site: dict[str, float]
+    """Site → Unix time of the last one that it acknowledged."""
     gaps: tuple[Gap, ...]
     compared: bool
     """Whether the product could be asked in the end what it has; else the next two say nothing."""
@@ -86,6 +90,7 @@ def experience(  # the facts of one ledger, each from elsewhere
         failed=failed,
         misread=misread,
         last_write=times[-1] if times else None,
+        last_by_site={write.site: write.at for write in ordered},
         gaps=tuple(gap for gap in gaps if gap.seconds >= _GAP_WORTH_KEEPING),
         compared=present is not None,
         lost=tuple(w for w in ordered if present is not None and w.id not in counted),

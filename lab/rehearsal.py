@@ -87,7 +87,7 @@ def _tell(
         recovery_exit=status,
         recovery_seconds=seconds,
         speed=lab.speed,
-        views=_views(seen, target, killed_at, lab.speed),
+        views=_views(seen, target, killed_at, lab.speed, left=None if api else left.name),
         calls=calls,
         protection=protection,
     )
@@ -191,6 +191,8 @@ def _views(
     target: Site,
     killed_at: float,
     speed: float,
+    *,
+    left: str | None,
 ) -> tuple[report.View, ...]:
     waited = report.waits()
     views: list[report.View] = []
@@ -204,6 +206,9 @@ def _views(
                 speed=speed,
                 last_heartbeat=_moment(known.get("last_heartbeat")),
                 predicted_loss=known.get("predicted_loss_seconds"),
+                move=report.Move(left=left, closed_at=_moment(known.get("recorded_at")))
+                if left
+                else None,
             )
         )
     return tuple(views)

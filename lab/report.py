@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 GLOBAL_SERVICES = frozenset({"route53", "iam", "sts", "cloudfront", "organizations"})
 """Services whose control planes, or global endpoints, are in us-east-1."""
 _STEP_PREFIX = "step#"
+_ANSWER_SECONDS = 1.0
+"""How late a customer may note what was acknowledged right before the close."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +73,16 @@ class StepCalls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A planned move, by what it promised: nothing is lost, and the old site takes no more."""
+
+    left: str
+    """The site that was left."""
+    closed_at: float | None
+    """Unix time at which recovery had its database closed; None where it did not come so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """What the customers of one product saw of the outage."""
 
@@ -78,7 +90,7 @@ class View:
     back_after: float | None
     """Seconds from the kill to the first acknowledged write after the outage; None: never."""
     outage: float | None
-    """Seconds without any acknowledged write."""
+    """Seconds without any acknowledged write: the longest gap; None: too short to be kept."""
     aws_outage: float | None
     """What the outage would have been with AWS's own durations in place of the lab's."""
     waited: tuple[Wait, ...]
@@ -87,7 +99,7 @@ class View:
     """Unix time up to which recovery said that nothing is lost."""
     predicted_loss: float | None
     complaints: tuple[str, ...] = field(default=())
-    """What contradicts a recovery without unforeseen loss; empty when nothing does."""
+    """What contradicts a recovery without unforeseen loss, or a move without any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,33 +178,57 @@ def view(  # the facts come from four places
     speed: float,
     last_heartbeat: float | None,
     predicted_loss: float | None,
+    move: Move | None = None,
 ) -> View:
-    """Return what the customers saw, judged against what recovery predicted."""
+    """Return what the customers saw, judged against what recovery predicted or a move promised."""
     gap = experience.outage(killed_at)
     inside = tuple(
         wait
         for wait in waited
         if gap and gap.since <= wait.at <= gap.until and experience.product in wait.resource
     )
+    returned = gap is None or (experience.last_write or 0.0) >= gap.until
+    complaints = [] if returned else ["no write was acknowledged after the outage"]
+    complaints += _complaints(experience)
+    complaints += _against(move, experience) if move else _unforeseen(experience, last_heartbeat)
     return View(
         experience=experience,
-        back_after=gap.until - killed_at if gap else None,
+        back_after=gap.until - killed_at if gap and returned else None,
         outage=gap.seconds if gap else None,
         aws_outage=gap.seconds + _stretch(inside, gap, speed) if gap else None,
         waited=inside,
         last_heartbeat=last_heartbeat,
         predicted_loss=predicted_loss,
-        complaints=tuple(_complaints(experience, last_heartbeat)),
+        complaints=tuple(complaints),
     )
 
 
-def _complaints(experience: ledger.Experience, last_heartbeat: float | None) -> Iterable[str]:
+def _complaints(experience: ledger.Experience) -> Iterable[str]:
     if not experience.compared:
         yield "the product could not be asked what it has"
     if experience.misread:
         yield f"{experience.misread} acknowledged writes could not be read back"
     if experience.duplicated:
         yield f"{len(experience.duplicated)} writes are there twice"
+
+
+def _against(move: Move, experience: ledger.Experience) -> Iterable[str]:
+    """Judge a planned move, which may lose nothing at all."""
+    if experience.lost:
+        first = experience.lost[0]
+        yield (
+            f"{len(experience.lost)} acknowledged writes are lost in a planned move, the first "
+            f"{first.id} of {first.site or 'no site'}"
+        )
+    last = experience.last_by_site.get(move.left)
+    if last is not None and move.closed_at is not None and last > move.closed_at + _ANSWER_SECONDS:
+        yield (
+            f"{move.left} acknowledged a write {last - move.closed_at:.1f} s after its database "
+            "was closed"
+        )
+
+
+def _unforeseen(experience: ledger.Experience, last_heartbeat: float | None) -> Iterable[str]:
     if experience.lost and last_heartbeat is None:
         yield f"{len(experience.lost)} acknowledged writes are lost, and recovery predicted none"
     early = [w for w in experience.lost if last_heartbeat is not None and w.at < last_heartbeat]

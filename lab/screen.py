@@ -13,19 +13,13 @@ if TYPE_CHECKING:
 
 def show(story: Story) -> None:
     """Print the story for people."""
+    heads = (
+        ("outage", "back after", "lost", "predicted") if story.killed else ("longest gap", "lost")
+    )
     _table(
         "What customers saw (the lab's own ledger)",
-        (
-            "product",
-            "acknowledged",
-            "outage",
-            "back after",
-            "lost",
-            "predicted",
-            "twice",
-            "misread",
-        ),
-        [_view_row(view) for view in story.views],
+        ("product", "acknowledged", *heads, "twice", "misread"),
+        [_view_row(view, planned=not story.killed) for view in story.views],
     )
     regions = sorted({region for step in story.calls for region in step.by_region})
     _table(
@@ -47,19 +41,21 @@ def show(story: Story) -> None:
             print(f"{view.experience.product}: {complaint}")
     for product, said in story.protection.items():
         print(f"{product}: {said}")
-    verdict = "recovered, no unforeseen loss" if story.succeeded else "NOT recovered as promised"
+    well = "recovered, no unforeseen loss" if story.killed else "moved, no acknowledged write lost"
+    verdict = well if story.succeeded else "NOT recovered as promised"
     print(f"\n{verdict}; recovery ended with {story.recovery_exit}")
 
 
-def _view_row(view: View) -> tuple[str, ...]:
+def _view_row(view: View, *, planned: bool) -> tuple[str, ...]:
     seen = view.experience
+    lost = str(len(seen.lost)) if seen.compared else "unknown"
+    gap = "< 0.5 s" if planned and view.outage is None else _seconds(view.outage)
+    rest = (_seconds(view.back_after), lost, f"≤ {_seconds(view.predicted_loss)}")
     return (
         seen.product,
         str(seen.acknowledged),
-        _seconds(view.outage),
-        _seconds(view.back_after),
-        str(len(seen.lost)) if seen.compared else "unknown",
-        f"≤ {_seconds(view.predicted_loss)}",
+        gap,
+        *((lost,) if planned else rest),
         str(len(seen.duplicated)) if seen.compared else "unknown",
         str(seen.misread),
     )

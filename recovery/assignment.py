@@ -6,8 +6,9 @@ is active; only recovery writes them, and an epoch never goes back.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +32,8 @@ class Assignment:
     execution: str
     alone: bool = False
     """Whether this one table is enough: a person accepted that, as the other two were dark."""
+    written_at: datetime | None = field(default=None, compare=False)
+    """When the table took it, by the writer's clock; `write` notes the moment itself."""
 
 
 def read(region: Region, table: str, product: str) -> Assignment | None:
@@ -104,4 +107,12 @@ def _parsed(item: dict[str, Any]) -> Assignment:
         settled=bool(item["settled"]),
         execution=str(item["execution"]),
         alone=bool(item.get("alone", False)),
+        written_at=_moment(str(item.get("written_at"))),
     )
+
+
+def _moment(text: str) -> datetime | None:
+    with contextlib.suppress(ValueError):
+        found = datetime.fromisoformat(text)
+        return found if found.tzinfo else None
+    return None

@@ -163,6 +163,20 @@ def outage_objective(going: Takeover, progress: Progress) -> Objective:
     return Objective(rto=timedelta(seconds=going.case.rto_seconds), spent=spent)
 
 
+def interruption_objective(going: Takeover, _: Progress) -> Objective:
+    """Return the RTO for a planned move, counted while no site may serve.
+
+    That begins when the assignment is written away from the site that serves, in this execution or
+    in the one that it goes on with.
+    """
+
+    def spent() -> float:
+        began = going.target.written_at
+        return (datetime.now(UTC) - began).total_seconds() if began else 0.0
+
+    return Objective(rto=timedelta(seconds=going.case.rto_seconds), spent=spent)
+
+
 def _recorded_outage(case: Case, epoch: int) -> datetime | None:
     """Return when the outage began, as an earlier execution of this epoch recorded it."""
     with contextlib.suppress(OutsideError, ValueError):
@@ -233,3 +247,5 @@ def _add(outcome: Outcome, back: Outcome) -> None:
     outcome.deviations += back.deviations
     how = f"it could not be taken back: {back.error}" if back.error else "it was taken back"
     outcome.error = f"{outcome.error}; {how}"
+    outcome.spending = back.spending or outcome.spending
+    outcome.over_budget = outcome.over_budget or back.over_budget

@@ -13,7 +13,13 @@ from recovery import moving, opening
 from recovery.engine import cli
 from recovery.engine.plan import Step, checked
 from recovery.engine.progress import Progress
-from recovery.execution import Procedure, blank_takeover, outline, takeover_of
+from recovery.execution import (
+    Procedure,
+    blank_takeover,
+    interruption_objective,
+    outline,
+    takeover_of,
+)
 from recovery.steps import capacity, old_site, promote, traffic, way_back
 from recovery.steps.case import Case
 from recovery.steps.check_sites import Judge
@@ -36,7 +42,7 @@ def back(going: Takeover) -> tuple[Step, ...]:
     return (
         Step(name="assign-back", act=way.hand_back, done=way.is_handed_back),
         Step(name="reopen-database", act=way.reopen, done=way.is_reopened),
-        Step(name="see-service", act=way.await_service, done=way.is_served),
+        Step(name="see-service", act=way.await_service, done=way.is_served, restores=True),
     )
 
 
@@ -45,11 +51,13 @@ def begin(case: Case) -> Takeover:
     return takeover_of(case, old_site.standing)
 
 
-PROCEDURE = Procedure(begin=begin, blank=blank_takeover, plan=plan, back=back)
+PROCEDURE = Procedure(
+    begin=begin, blank=blank_takeover, plan=plan, back=back, objective=interruption_objective
+)
 
 
 def _prepared(switch: Switch) -> tuple[Step, ...]:
-    """Return the steps while customers are served at the old site."""
+    """Return the steps while customers are served at the old site; they spend none of the RTO."""
     going, way = switch.going, WayBack(going=switch.going)
     return (
         Step(name="complete-assignment", act=way.make_whole, done=way.is_whole),
@@ -58,9 +66,20 @@ def _prepared(switch: Switch) -> tuple[Step, ...]:
             name="request-capacity",
             act=lambda _: capacity.request(switch.case),
             done=lambda: capacity.is_requested(switch.case),
+            may_be_skipped=True,
         ),
-        Step(name="await-hosts", act=switch.await_hosts, done=switch.are_hosts_there),
-        Step(name="tell-people", act=switch.tell_begin, done=lambda: going.was_told("begins")),
+        Step(
+            name="await-hosts",
+            act=switch.await_hosts,
+            done=switch.are_hosts_there,
+            may_be_skipped=True,
+        ),
+        Step(
+            name="tell-people",
+            act=switch.tell_begin,
+            done=lambda: going.was_told("begins"),
+            may_be_skipped=True,
+        ),
     )
 
 
@@ -77,6 +96,7 @@ def _closed(switch: Switch) -> tuple[Step, ...]:
             act=going.promote,
             done=lambda: promote.standby_is_writer(case),
             commits=True,
+            forecast=promote.FORECAST,
         ),
         Step(
             name="open-database",
@@ -90,20 +110,44 @@ def _served(switch: Switch) -> tuple[Step, ...]:
     """Return the steps from the first customer at the new site on."""
     going, case = switch.going, switch.case
     return (
-        Step(name="scale-out", act=switch.await_serving, done=switch.serves_here),
+        Step(
+            name="scale-out",
+            act=switch.await_serving,
+            done=switch.serves_here,
+            may_be_skipped=True,
+            forecast=capacity.FORECAST,
+        ),
         Step(
             name="shift-traffic",
             act=lambda _: traffic.claim(case),
             done=lambda: traffic.is_here(case),
+            forecast=traffic.FORECAST,
         ),
-        Step(name="verify-service", act=going.verify, done=going.is_verified),
+        Step(
+            name="verify-service",
+            act=going.verify,
+            done=going.is_verified,
+            restores=True,
+            may_be_skipped=True,
+        ),
         Step(
             name="snapshot-database",
             act=lambda report: promote.begin_snapshot(case, going.target.epoch, report),
             done=lambda: promote.is_snapshot_begun(case, going.target.epoch),
+            may_be_skipped=True,
         ),
-        Step(name="tell-people-again", act=going.tell_end, done=lambda: going.was_told("ended")),
-        Step(name="scale-in-peer", act=switch.scale_in, done=switch.is_scaled_in),
+        Step(
+            name="tell-people-again",
+            act=going.tell_end,
+            done=lambda: going.was_told("ended"),
+            may_be_skipped=True,
+        ),
+        Step(
+            name="scale-in-peer",
+            act=switch.scale_in,
+            done=switch.is_scaled_in,
+            may_be_skipped=True,
+        ),
         Step(name="settle-assignment", act=going.settle, done=going.is_settled),
     )
 
@@ -136,8 +180,11 @@ def _options() -> argparse.Namespace:
         "Make the site in REGION the active one while both sites are well: a planned move.\n\n"
         "Checks both sites, starts the hosts, closes the old database, waits until the new one\n"
         "has all of it, promotes, shifts traffic, verifies and reports: no acknowledged write is\n"
-        "lost. What fails before the promotion is taken back. Afterwards the product is\n"
-        "unprotected until it has a new replica, as recovery.status says.",
+        "lost. What fails before the promotion is taken back, and the old site serves again. RDS\n"
+        "cannot demote a database: afterwards the product is unprotected until it has a new\n"
+        "replica, as recovery.status says. Killed at any point, the same command goes on; should\n"
+        "the old region fail meanwhile, recovery.failover to the same region does. Customers are\n"
+        "not served from assign-site on until verify-service ends: only that spends the RTO.",
         region_means="the region to move to, such as us-west-2",
     )
     made.add_argument(

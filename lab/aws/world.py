@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _SETTLE_SECONDS = 0.01
 _POSTGRES_PORT = 5432
+_KEEP_ALIVE_SECONDS = 3600
+"""Elastic Load Balancing's default of `client_keep_alive.seconds` (its API reference)."""
 
 
 class World:
@@ -105,6 +107,9 @@ class World:
             "dns": balancer.dns_name,
             "region": region,
             "address": self._addresses.address(balancer.arn, region),
+            "keep_alive": float(
+                balancer.attrs.get("client_keep_alive.seconds", _KEEP_ALIVE_SECONDS)
+            ),
             "listeners": [_listener(listener) for listener in balancer.listeners.values()],
         }
 

@@ -12,7 +12,9 @@ import asyncio
 import itertools
 import re
 import ssl
+import time
 from collections.abc import Iterable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TypeAlias, cast
 
@@ -47,6 +49,10 @@ class Port:
         self.address = address
         self.names: frozenset[str] = frozenset()
         """Public names whose certificate it shows to those who ask for one of them."""
+        self.keep_alive = 3600.0
+        """Seconds after which a client's connection ends with the next answer (ELB User Guide,
+        HTTP client keepalive duration). Until then a client that goes on asking stays here,
+        wherever the name leads meanwhile."""
         self._dns = dns
         self._health = health
         self._authority = authority
@@ -100,6 +106,7 @@ class Port:
         task.add_done_callback(self._clients.pop)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened = time.monotonic()
         try:
             while True:
                 try:
@@ -112,6 +119,8 @@ class Port:
                 if request is None:
                     break
                 peer = cast("tuple[str, int]", writer.get_extra_info("peername"))[0]
+                if time.monotonic() - opened >= self.keep_alive:
+                    request = replace(request, headers=(("Connection", "close"), *request.headers))
                 writer.write(await self._answer(request, peer))
                 await writer.drain()
                 if not request.keeps_alive:
@@ -124,17 +133,17 @@ class Port:
     async def _answer(self, request: Request, client: str) -> bytes:
         action = choose_action(self.listener, request.target)
         if action.fixed is not None:
-            return _own(action.fixed, body=action.body)
+            return _own(action.fixed, body=action.body, close=not request.keeps_alive)
         targets = self._health.healthy(action.target_group or "")
         if not targets:
-            return _own(503)
+            return _own(503, close=not request.keeps_alive)
         target = targets[next(self._turn) % len(targets)]
         try:
             response = await asyncio.wait_for(self._forward(request, client, target), _IDLE_TIMEOUT)
         except TimeoutError:
-            return _own(504)
+            return _own(504, close=not request.keeps_alive)
         except (OSError, MalformedError):
-            return _own(502)
+            return _own(502, close=not request.keeps_alive)
         announced = None
         if request.method == "HEAD":
             length = messages.header(response.headers, "content-length")

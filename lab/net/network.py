@@ -13,6 +13,8 @@ from lab.net.databases import Endpoint, LinkDoor
 from lab.net.health import Health
 from lab.net.world import Link, World
 
+_SHORTEST_KEEP_ALIVE = 1.0
+
 
 class Opening(Protocol):
     """A listening socket that can be opened once, and closed with all its connections."""
@@ -128,8 +130,14 @@ class Network:
                 port = self._open.get(key)
                 if isinstance(port, Port):
                     port.listener = listener
+                    port.keep_alive = _compressed(balancer.keep_alive, world.speed)
                     port.names = names
                     port.forget_except(targets)
+
+
+def _compressed(keep_alive: float, speed: float) -> float:
+    """Return how long a client's connection is kept here: TLS anew at every request costs much."""
+    return max(_SHORTEST_KEEP_ALIVE, keep_alive / speed if speed > 0 else 0.0)
 
 
 def _same_name(alias: str, dns: str) -> bool:

@@ -60,6 +60,8 @@ class Balancer:
     dns: str
     region: str
     address: str
+    keep_alive: float = 3600
+    """How long it keeps a client's connection, in AWS's seconds."""
     listeners: tuple[Listener, ...] = ()
 
 

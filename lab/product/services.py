@@ -146,7 +146,10 @@ def content(place: Place, _: Request) -> Answer:
 
 
 def write_entry(place: Place, request: Request) -> Answer:
-    """Keep an entry under the id the customer chose: 201 when it is new, 200 when it is known."""
+    """Keep an entry under the id the customer chose: 201 when it is new, 200 when it is known.
+
+    The answer says which site kept it, as the ledger must know where a write was acknowledged.
+    """
     entry, text = request.fields("id", "text")
     new = place.database.run(
         lambda sql: _row(
@@ -156,7 +159,7 @@ def write_entry(place: Place, request: Request) -> Answer:
             *(entry, text),
         )
     )
-    return say({"id": entry}, _created(new))
+    return say({"id": entry, "site": place.site}, _created(new))
 
 
 def entry(place: Place, request: Request) -> Answer:

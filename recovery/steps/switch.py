@@ -7,7 +7,7 @@ can be taken back. After that nothing here needs the old site.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from recovery import names
@@ -33,8 +33,6 @@ class Switch:
     """What a planned move does beyond a takeover."""
 
     going: Takeover
-    closed_at: datetime | None = None
-    """When this execution began to close the old database."""
     caught_up: str | None = None
     """What this execution saw of the new database having all of the old one."""
     scaled_in: str | None = None
@@ -98,7 +96,13 @@ class Switch:
         return Seen(holds=True, text=f"{target.site} is assigned in epoch {target.epoch}")
 
     def assign(self, _: Report) -> None:
-        """Write the new epoch into the three tables at once: old guards stop, new ones start."""
+        """Write the new epoch into the three tables at once: old guards stop, new ones start.
+
+        From here on customers are not served; where an earlier execution wrote it, they were not
+        since then.
+        """
+        if self.going.target.written_at is None:
+            self.going.target = replace(self.going.target, written_at=datetime.now(UTC))
         old_site.write(self.case, self.going.target)
 
     def is_closed(self) -> Seen:
@@ -116,7 +120,6 @@ class Switch:
 
     def close(self, report: Report) -> None:
         """Close the old database and end all sessions in it."""
-        self.closed_at = datetime.now(UTC)
         name = self.case.peer_deployment.database_name
         left = old_site.ask(
             self.case, lambda session: gate.close(session, name, seconds=CLOSING_SECONDS)
@@ -159,8 +162,9 @@ class Switch:
 
     def record(self, report: Report) -> None:
         """Write down the proof, before the promotion."""
+        began = self.going.target.written_at
         known: dict[str, object] = {
-            "outage_began": self.closed_at and self.closed_at.isoformat(),
+            "outage_began": began and began.isoformat(),
             "predicted_loss_seconds": 0.0,
             "fencing": "the old database is closed",
             "one_writer": f"one writer: {self.caught_up}",

@@ -30,6 +30,7 @@ def test_no_balancer_is_deleted_by_accident_in_either_role(site: Declaration) ->
     for balancer in balancers:
         assert balancer.protect
         assert balancer.inputs["enableDeletionProtection"] is True
+        assert balancer.inputs["clientKeepAlive"] == 60
 
 
 def test_databases_and_secrets_are_encrypted_with_the_key_of_their_own_region(

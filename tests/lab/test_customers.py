@@ -69,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         if site.after():
             self.close_connection = True
         else:
-            self.answer(201 if new else 200, body)
+            self.answer(201 if new else 200, body | {"site": "dr"})
 
     def do_GET(self):
         entry = self.path.rpartition("/")[2]
@@ -134,6 +134,7 @@ def test_each_acknowledged_write_is_remembered_and_read_back(site, live, shop):
     customer = live(lambda customer: len(customer.writes) >= 3)
     assert [write.id for write in customer.writes] == site.entries
     assert (customer.failed, customer.misread) == (0, 0)
+    assert {write.site for write in customer.writes} == {"dr"}
     assert shop.present() == site.entries
 
 

@@ -23,6 +23,12 @@ def test_customers_who_never_came_back_have_an_outage_that_lasts_to_the_end():
     assert experience(writes(0.0, 1.0), until=31.0).outage(1.0) == Gap(since=1.0, until=31.0)
 
 
+def test_it_is_known_until_when_each_site_acknowledged():
+    made = [Write(id="a", at=3.0, site="dr"), Write(id="b", at=1.0, site="primary")]
+    made += [Write(id="c", at=2.0, site="primary")]
+    assert experience(made).last_by_site == {"primary": 2.0, "dr": 3.0}
+
+
 def test_a_write_that_the_product_does_not_have_is_lost():
     seen = experience(writes(1.0, 2.0, 3.0), present=["w0", "w2"])
     assert [write.id for write in seen.lost] == ["w1"]

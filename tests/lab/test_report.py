@@ -36,11 +36,21 @@ def wait(at, lab_seconds, *, operation="rds:promote", aws_seconds=240.0, resourc
 
 
 def view(
-    times, *, present=None, waited=(), speed=100.0, last_heartbeat: float | None = 10.0
+    times,
+    *,
+    present=None,
+    waited=(),
+    speed=100.0,
+    last_heartbeat: float | None = 10.0,
+    until: float | None = None,
+    move: report.Move | None = None,
 ) -> report.View:
-    made = [Write(id=f"w{n}", at=at) for n, at in enumerate(times)]
+    made = [
+        Write(id=f"w{n}", at=at, site="old" if at < 12 else "new") for n, at in enumerate(times)
+    ]
     has = [write.id for write in made] if present is None else present
-    seen = ledger.experience("shop", made, failed=0, misread=0, until=times[-1], present=has)
+    over = times[-1] if until is None else until
+    seen = ledger.experience("shop", made, failed=0, misread=0, until=over, present=has)
     return report.view(
         seen,
         killed_at=10.0,
@@ -48,7 +58,12 @@ def view(
         speed=speed,
         last_heartbeat=last_heartbeat,
         predicted_loss=0.5,
+        move=move,
     )
+
+
+def moved(closed_at: float | None = 10.0):
+    return report.Move(left="old", closed_at=closed_at)
 
 
 def test_calls_are_counted_by_step_and_region():
@@ -97,6 +112,27 @@ def test_a_loss_before_the_recovery_point_is_a_complaint_that_names_it():
 def test_a_loss_that_nobody_predicted_is_a_complaint():
     (said,) = view([9.0, 9.9, 14.0], present=["w0", "w2"], last_heartbeat=None).complaints
     assert said == "1 acknowledged writes are lost, and recovery predicted none"
+
+
+def test_customers_who_never_came_back_are_a_complaint_and_not_back():
+    seen = view([9.0, 9.9], until=40.0)
+    assert seen.complaints == ("no write was acknowledged after the outage",)
+    assert (seen.outage, seen.back_after) == (pytest.approx(30.1), None)
+
+
+def test_a_planned_move_may_lose_nothing_however_late_the_write():
+    lost = view([9.0, 9.9, 14.0], present=["w0", "w2"], last_heartbeat=9.5, move=moved())
+    assert lost.complaints == (
+        "1 acknowledged writes are lost in a planned move, the first w1 of old",
+    )
+    assert view([9.0, 9.9, 14.0], last_heartbeat=None, move=moved()).complaints == ()
+
+
+def test_a_write_that_the_old_site_takes_after_its_database_was_closed_is_a_complaint():
+    (said,) = view([9.0, 11.5, 14.0], move=moved()).complaints
+    assert said == "old acknowledged a write 1.5 s after its database was closed"
+    assert view([9.0, 10.9, 14.0], move=moved()).complaints == ()
+    assert view([9.0, 11.5], move=moved(closed_at=None)).complaints == ()
 
 
 def test_durations_of_aws_stretch_only_the_time_in_which_they_were_waited_for():
@@ -152,3 +188,25 @@ def test_the_report_shows_every_figure_apart(capsys):
     said = capsys.readouterr().out
     assert "4.0 s measured at 100 times AWS's pace; modelled: 4.0 min" in said
     assert "recovered, no unforeseen loss" in said
+
+
+def test_the_report_of_a_planned_move_tells_the_longest_gap_and_what_is_left_unprotected(capsys):
+    screen.show(
+        report.Story(
+            killed="",
+            killed_at=10.0,
+            recovery_began=10.5,
+            recovery_exit=0,
+            recovery_seconds=1.0,
+            speed=100.0,
+            views=(view([9.0, 10.0, 14.0], move=moved()),),
+            calls=(),
+            protection={"shop": "unprotected: no replica of shop-dr-1 in us-east-1"},
+        )
+    )
+    said = capsys.readouterr().out
+    row = next(line.split() for line in said.splitlines() if line.startswith("  shop"))
+    assert row == ["shop", "3", "4.0", "s", "0", "0", "0"]
+    assert "longest gap" in said
+    assert "shop: unprotected: no replica" in said
+    assert "moved, no acknowledged write lost; recovery ended with 0" in said

@@ -131,8 +131,16 @@ def assert_recovered(cloud):
 # Pauses.
 
 
+@pytest.fixture
+def every_step_acts(cloud):
+    """A switchover left the replica closed: else open-database finds it open, and nothing stops."""
+    cloud.closed.add("rlg-data-dr-1")
+
+
 @pytest.mark.parametrize("step", STEPS)
-def test_paused_before_any_step_it_has_not_acted_and_then_goes_on(cloud, start, step):
+def test_paused_before_any_step_it_has_not_acted_and_then_goes_on(
+    cloud, start, every_step_acts, step
+):
     run = start(pause_before=(step,))
     run.screen.wait_for(step, "paused", "--step")
     assert not [call for call in cloud.writes if call.step == step and "exec" not in call.subject]
@@ -145,7 +153,7 @@ def test_paused_before_any_step_it_has_not_acted_and_then_goes_on(cloud, start, 
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_killed_while_paused_the_same_command_goes_on(cloud, start, step):
+def test_killed_while_paused_the_same_command_goes_on(cloud, start, every_step_acts, step):
     case = cloud.case()
     key = naming.approval_key(case.execution, "rlg-data", step)
     cloud.fault = Fault(Call(step, HERE, "objects.read", key, 3), "kill-before")
@@ -164,6 +172,12 @@ def test_a_step_that_holds_already_stops_nothing(cloud, start):
     cloud.fault = Fault(promote, "kill-after")
     start().end()
     done = start(pause_before=("assign-site", "record-point"))
+    assert done.end().exit_code == 0
+    assert not done.events("paused")
+
+
+def test_a_database_that_is_open_already_stops_nothing(start):
+    done = start(pause_before=("open-database",))
     assert done.end().exit_code == 0
     assert not done.events("paused")
 

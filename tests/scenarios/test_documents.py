@@ -9,7 +9,7 @@ import time
 import pytest
 
 from lab.configuration import PROJECT
-from recovery import failover, reprotect
+from recovery import failover, reprotect, switchover
 from recovery.assignment import Assignment
 from recovery.execution import outline
 from recovery.steps.takeover import Takeover
@@ -125,18 +125,21 @@ def test_every_other_command_of_the_documents_is_one_for_aws():
     }
 
 
-def test_the_runbook_lists_the_steps_of_the_plan_in_their_order():
+@pytest.mark.parametrize(
+    ("heading", "verb"),
+    [("## 5. ", failover), ("## 7. ", switchover)],
+    ids=["failover", "switchover"],
+)
+def test_the_runbook_lists_the_steps_of_the_plan_in_their_order(heading, verb):
     text = (PROJECT / "RUNBOOK.md").read_text()
-    by_hand = re.findall(r"^\| `([a-z-]+)` \| ", _section(text, 5), flags=re.MULTILINE)
+    section = text.partition(f"\n{heading}")[2].partition("\n## ")[0]
+    by_hand = re.findall(r"^\| `([a-z-]+)` \| ", section, flags=re.MULTILINE)
     going = Takeover(case=case(), target=TARGET, resumes=False, promoted=False)
-    assert by_hand == [step.name for step in failover.plan(going)]
+    assert by_hand == [step.name for step in verb.plan(going)]
 
 
 def test_the_runbook_lists_the_steps_of_reprotect_in_their_order():
     text = (PROJECT / "RUNBOOK.md").read_text()
-    by_hand = re.findall(r"^\| `([a-z-]+)` \| ", _section(text, 7), flags=re.MULTILINE)
+    section = text.partition("\n## 8. ")[2].partition("\n## ")[0]
+    by_hand = re.findall(r"^\| `([a-z-]+)` \| ", section, flags=re.MULTILINE)
     assert by_hand == [step.name for step in outline(case(), reprotect.PROCEDURE)]
-
-
-def _section(text, number):
-    return text.partition(f"## {number}.")[2].partition("\n## ")[0]

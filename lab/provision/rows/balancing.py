@@ -35,6 +35,7 @@ def suffix(arn: str) -> str:
 # Load balancer
 
 _BALANCER_ATTRIBUTES = {
+    "clientKeepAlive": "client_keep_alive.seconds",
     "dropInvalidHeaderFields": "routing.http.drop_invalid_header_fields.enabled",
     "enableDeletionProtection": "deletion_protection.enabled",
     "enableHttp2": "routing.http2.enabled",

@@ -295,6 +295,10 @@ def test_scaled_in_hosts_leave_the_balancer(aws):
 
 def test_the_world_tells_where_balancers_and_targets_are(lab):
     made, targets, listener, places = balanced(lab)
+    lab.client("elbv2").modify_load_balancer_attributes(
+        LoadBalancerArn=made["LoadBalancerArn"],
+        Attributes=[{"Key": "client_keep_alive.seconds", "Value": "90"}],
+    )
     lab.client("elbv2").create_rule(
         ListenerArn=listener,
         Priority=5,
@@ -319,6 +323,7 @@ def test_the_world_tells_where_balancers_and_targets_are(lab):
     found = next(one for one in world["balancers"] if one["arn"] == made["LoadBalancerArn"])
     assert found["address"].startswith("127.100.")
     assert found["dns"] == made["DNSName"]
+    assert found["keep_alive"] == 90
     (one,) = found["listeners"]
     assert (one["port"], one["default"]) == (8443, {"target_group": targets})
     rule = {"priority": 5, "paths": ["/api/*"], "action": {"fixed": 503, "body": "moved"}}

@@ -193,6 +193,29 @@ def test_connections_to_targets_are_kept(
     assert len(services["api"].connections) == 1
 
 
+@pytest.mark.parametrize("path", ["/api/x", "/teapot"], ids=["forwarded", "its-own-answer"])
+def test_a_client_that_goes_on_asking_is_let_go_after_the_time_for_keeping_alive(
+    network: RunningNetwork, port: int, services: dict[str, Service], path: str
+) -> None:
+    fields = balanced(port, services)
+    listener = fields["balancers"][0]["listeners"][0]
+    listener["rules"] += [{"priority": 1, "paths": ["/teapot"], "action": {"fixed": 418}}]
+    fields["balancers"][0]["keep_alive"] = 110.0  # at a speed of 100
+    network.set(**fields)
+    client = Client(network, port)
+    began = time.monotonic()
+    while True:
+        client.request("GET", path)
+        answer = client.getresponse()
+        answer.read()
+        if answer.headers["Connection"] == "close":
+            break
+        assert time.monotonic() - began < 10
+        time.sleep(0.05)
+    client.close()
+    assert time.monotonic() - began > 1
+
+
 def test_a_head_request_announces_the_length_and_sends_no_body(
     network: RunningNetwork, port: int
 ) -> None:

@@ -106,6 +106,7 @@ balancer = aws.lb.LoadBalancer(
     subnets=[subnet.id for subnet in subnets],
     security_groups=[group.id],
     drop_invalid_header_fields=True,
+    client_keep_alive=60,
     opts=here,
 )
 targets = aws.lb.TargetGroup(

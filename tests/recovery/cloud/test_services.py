@@ -51,6 +51,24 @@ def test_a_database_is_described_and_a_missing_one_is_none(region, aws):
     assert databases.describe(region, "nothing") is None
 
 
+def test_the_replicas_of_a_database_are_found_and_no_others(region, aws):
+    rds = aws("rds")
+    for name in ("rlg-fans-dr-1", "rlg-fans-dr-12"):
+        rds.create_db_instance(**DATABASE | {"DBInstanceIdentifier": name})
+    for name, source in {"one": "rlg-fans-dr-1", "two": "rlg-fans-dr-12"}.items():
+        rds.create_db_instance_read_replica(
+            DBInstanceIdentifier=name, SourceDBInstanceIdentifier=source
+        )
+    far = aws("rds", "us-east-1").create_db_instance(**DATABASE)["DBInstance"]["DBInstanceArn"]
+    rds.create_db_instance_read_replica(
+        DBInstanceIdentifier="far", SourceDBInstanceIdentifier=far, SourceRegion="us-east-1"
+    )
+
+    assert [found.id for found in databases.replicas(region, "rlg-fans-dr-1")] == ["one"]
+    assert [found.id for found in databases.replicas(region, "rlg-data-dr-1")] == ["far"]
+    assert databases.replicas(region, "fans-dr-1") == ()
+
+
 def test_a_replica_names_its_source_and_promotion_sets_the_retention(region, aws):
     aws("rds").create_db_instance(**DATABASE)
     aws("rds").create_db_instance_read_replica(

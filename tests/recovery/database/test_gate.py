@@ -116,6 +116,20 @@ def test_nothing_is_written_after_it_is_closed_however_many_press_in(
     assert count >= told
 
 
+def test_the_end_of_the_log_is_behind_what_was_acknowledged_before_it_was_on_disk(
+    maintenance, target, opened_again
+):
+    with postgres.connect(target, credentials()) as inside:
+        inside.execute("create table kept (n int)")
+        inside.execute("set synchronous_commit = off")
+        for n in range(20):  # now and then the log's writer is quicker, and no proof is given
+            inside.execute("insert into kept values (%s)", (n,))
+            (written,) = inside.row("select pg_current_wal_insert_lsn()::text") or ("",)
+            end = gate.end_of_log(maintenance, target.name)
+            ours = "select %s::pg_lsn <= %s::pg_lsn, %s::pg_lsn <= pg_current_wal_flush_lsn()"
+            assert maintenance.row(ours, (written, end, end)) == (True, True)
+
+
 def test_a_session_on_its_way_in_counts(maintenance, server, target):
     """Whoever holds the lock that a starting session takes is taken for one."""
     assert gate.sessions(maintenance, target.name) == 0
