@@ -73,9 +73,8 @@ class Comparison:
                     only_old += 1
                     renumbered += row.renumbered
                     points_to_itself = row.renumbered and table.name in table.parents
-                    self._replay.line(
-                        f"-- {row.insert}" if doubtful or points_to_itself else row.insert
-                    )
+                    in_doubt = doubtful or points_to_itself
+                    self._replay.line(_commented(row.insert) if in_doubt else row.insert)
                     file.line(f'{{"kind": "only-old", "row": {row.row}}}')
                 else:
                     changed += 1
@@ -89,6 +88,9 @@ class Comparison:
             f"{renumbered} rows get new numbers: the active one goes on from older": renumbered,
             f"in replay.sql as comments: rows of {', '.join(doubtful)} get new numbers": (
                 doubtful and only_old
+            ),
+            "in replay.sql as comments: rows with new numbers may point to each other": (
+                renumbered and table.name in table.parents
             ),
         }
         return Table(
@@ -106,3 +108,11 @@ class Comparison:
             return f"{rows} rows; the active database has no such table"
         why = "its key is another one there" if table.key else "it has no primary key"
         return f"{rows} rows, {differences.count(self._ours, other)} in the active database; {why}"
+
+
+def _commented(statement: str) -> str:
+    """Return the statement as a comment, whatever its literals hold.
+
+    A comment of SQL ends with a line feed or a carriage return (PostgreSQL's scan.l).
+    """
+    return "-- " + re.sub(r"\r\n|\r|\n", lambda end: f"{end.group()}-- ", statement)

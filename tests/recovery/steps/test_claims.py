@@ -1,13 +1,16 @@
 """The traffic's switch in both directions, as Route 53 reads it."""
 
+import time
+
 import pytest
 
-from recovery import naming
+from recovery import assignment, naming
 from recovery.assignment import Assignment
+from recovery.cloud import metrics
 from recovery.engine.errors import StepFailedError
 from recovery.steps import claims, traffic
 from tests.recovery.protecting import Parted
-from tests.recovery.simulated import OURS, THEIRS, THERE
+from tests.recovery.simulated import GUARD, OURS, THEIRS, THERE
 
 ITEM = naming.assignment_item("rlg-data")
 DOMAIN = "rlg-data.example"
@@ -79,6 +82,35 @@ def test_the_active_sites_claim_stands_until_the_standbys_is_down(cloud, monkeyp
         claims.arm(case, target, Said())
     assert all(table[ITEM]["claim"] for table in cloud.tables.values())
     assert cloud.resolve(DOMAIN) == (THEIRS,)
+
+
+def test_it_is_not_armed_while_the_standby_claims(cloud, monkeypatch):
+    case, target = cloud.case(), made_active(cloud, "dr", epoch=2)
+    assert claims.is_armed(case, target).holds
+    monkeypatch.setattr(cloud, "guards", lambda: None)
+    cloud.claims["rlg-data", "primary"] = 1.0
+    seen = claims.is_armed(case, target)
+    assert (seen.holds, seen.text) == (False, "primary still claims the traffic")
+
+
+def test_every_guard_has_heard_before_what_they_publish_is_looked_at(cloud, monkeypatch):
+    case, target = home(cloud)
+    written, looked = [], []
+    put, alarming = assignment.write, metrics.is_alarming
+
+    def writing(*arguments):
+        put(*arguments)
+        written.append(time.monotonic())
+
+    def looking(*arguments):
+        looked.append(time.monotonic())
+        return alarming(*arguments)
+
+    monkeypatch.setattr("recovery.assignment.write", writing)
+    monkeypatch.setattr("recovery.cloud.metrics.is_alarming", looking)
+    claims.arm(case, target, Said())
+    after = [at for at in looked if at > written[-1]]
+    assert min(after) - written[-1] >= GUARD.ttl_seconds
 
 
 def test_traffic_that_leaves_without_the_claim_is_called_back(cloud, monkeypatch):
