@@ -2,11 +2,11 @@
 
 Pure functions of a state and of the world; planning again after doing it finds nothing.
 
-Resource ids are those of terraform-provider-aws, which pulumi-aws takes over: the resource id `db-…`
-of an `aws.rds.Instance` (internal/service/rds/instance.go: the identifier may be changed, the id
-never), the bucket of an `aws.s3.BucketReplicationConfig`
-(internal/service/s3/bucket_replication_configuration.go), the ARN of the backups in their destination
-region of an `aws.rds.InstanceAutomatedBackupsReplication`
+Resource ids are those of terraform-provider-aws, which pulumi-aws takes over: the resource id
+`db-…` of an `aws.rds.Instance` (internal/service/rds/instance.go: the identifier may be changed,
+the id never), the bucket of an `aws.s3.BucketReplicationConfig`
+(internal/service/s3/bucket_replication_configuration.go), the ARN of the backups in their
+destination region of an `aws.rds.InstanceAutomatedBackupsReplication`
 (internal/service/rds/instance_automated_backups_replication.go).
 """
 
