@@ -63,12 +63,11 @@ class Story:
         return look(self.cases())
 
     def reconcile(self):
-        world = self.world()
         return {
             each.stack: alignment.align(
-                self.pulumi, each, world, say=lambda _: None, keep=lambda *_: "/kept"
+                self.pulumi, each, self.world, say=lambda _: None, keep=lambda *_: "/kept"
             )
-            for each in wanted(world)
+            for each in wanted(self.world())
         }
 
     def previews(self):
