@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +34,9 @@ def main() -> int:
     )
     world = look(cases)
     pulumi = Pulumi(line=options.pulumi, run=as_process)
-    stacks = _align(pulumi, world) if options.apply else _examine(pulumi, world)
+    stacks = (
+        _align(pulumi, world, lambda: look(cases)) if options.apply else _examine(pulumi, world)
+    )
     if options.json:
         print(json.dumps(telling.facts(world, stacks), indent=2))
     else:
@@ -91,14 +94,14 @@ def _examine(pulumi: Pulumi, world: World) -> list[Aligned]:
     return found
 
 
-def _align(pulumi: Pulumi, world: World) -> list[Aligned]:
+def _align(pulumi: Pulumi, world: World, again: Callable[[], World]) -> list[Aligned]:
     found: list[Aligned] = []
     for stack in wanted(world):
         ready = stack.standing != "touched" or all(each.is_in_line for each in found)
         if stack.stack == LINK and not ready:
             why = "the sites' stacks are not in line, and it reads their outputs"
             stack = Wanted(stack=LINK, standing="waits", why=why)  # noqa: PLW2901
-        found.append(alignment.align(pulumi, stack, world, say=_say, keep=_keep))
+        found.append(alignment.align(pulumi, stack, again, say=_say, keep=_keep))
     return found
 
 

@@ -72,7 +72,7 @@ def restore(state: State, document: Any) -> None:
             type=each["type"],
             id=each["id"],
             inputs=each["inputs"],
-            outputs={key: each["outputs"][key] for key in each["lab"]["outputs"]},
+            outputs={k: v for k, v in each["outputs"].items() if k in each["lab"]["outputs"]},
             parent=each["parent"],
             provider=each["provider"],
             protect=each["protect"],

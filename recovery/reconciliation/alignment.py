@@ -79,21 +79,23 @@ def examine(pulumi: Pulumi, wanted: Wanted, world: World, *, may_preview: bool) 
 def align(
     pulumi: Pulumi,
     wanted: Wanted,
-    world: World,
+    look: Callable[[], World],
     *,
     say: Callable[[str], None],
     keep: Callable[[str, Any], str],
 ) -> Aligned:
     """Bring the stack in line and return how it stands then.
 
-    It is updated where its preview shows nothing but what recovery left to it. `keep` gets the
-    state as it was before, and returns where that can be restored from. StepFailedError where
-    something failed on the way: running again goes on.
+    It is updated where its preview shows nothing but what recovery left to it. What an update makes
+    is in the world afterwards, so that is looked at again. `keep` gets the state as it was before,
+    and returns where that can be restored from. StepFailedError where something failed on the way:
+    running again goes on.
     """
     if wanted.standing != "touched":
         return Aligned(wanted=wanted)
     kept: list[str] = []
     try:
+        world = look()
         for setting in _settings(pulumi, wanted):
             pulumi.configure(wanted.stack, setting.key, setting.wanted)
             say(f"{wanted.stack}: {setting.key} is {setting.wanted}")
@@ -104,7 +106,7 @@ def align(
             say(f"{wanted.stack}: the state as it was is in {kept[0]}")
             _operate(pulumi, wanted.stack, state, planned, say)
             _see_that_it_holds(pulumi, wanted.stack, world)
-        return _update(pulumi, wanted, world, say)
+        return _update(pulumi, wanted, look, say)
     except (OutsideError, RefusedError) as error:
         before = f"; the state as it was is in {kept[0]}" if kept else ""
         raise StepFailedError(f"stack {wanted.stack}: {error}{before}; run again") from error
@@ -167,12 +169,14 @@ def _see_that_it_holds(pulumi: Pulumi, stack: str, world: World) -> None:
         raise CommandError(f"{len(left)} operations had no effect, the first on {left[0]}")
 
 
-def _update(pulumi: Pulumi, wanted: Wanted, world: World, say: Callable[[str], None]) -> Aligned:
-    seen = examine(pulumi, wanted, world, may_preview=True)
+def _update(
+    pulumi: Pulumi, wanted: Wanted, look: Callable[[], World], say: Callable[[str], None]
+) -> Aligned:
+    seen = examine(pulumi, wanted, look(), may_preview=True)
     if seen.drift or not (seen.changes or seen.publishes):
         return seen
     for change in seen.changes or ():
         say(f"{wanted.stack}: {change.op} {change.type} {change.name}: {change.left}")
     pulumi.update(wanted.stack)
     say(f"{wanted.stack}: updated")
-    return examine(pulumi, wanted, world, may_preview=True)
+    return examine(pulumi, wanted, look(), may_preview=True)

@@ -244,6 +244,7 @@ def _observe_instance(change: Change) -> Properties | None:
 def _engine_outputs(found: Any) -> Properties:
     return {
         "engine": found["Engine"],
+        "engineVersion": found["EngineVersion"],
         "engineVersionActual": found["EngineVersion"],
         "allocatedStorage": found["AllocatedStorage"],
         "username": found.get("MasterUsername"),

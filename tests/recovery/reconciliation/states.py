@@ -15,7 +15,7 @@ from tests.recovery import cases
 PRODUCT = "rlg-data"
 REGIONS = {"primary": "us-east-1", "dr": "us-west-2"}
 COMPONENT = "standby:infra:BucketReplication"
-DEPENDANT = "aws:ec2/launchTemplate:LaunchTemplate"
+NEEDS_IT = "aws:ec2/launchTemplate:LaunchTemplate"
 
 
 def database(site):
@@ -118,7 +118,7 @@ def of_site(site, *, role, source=None, id_=None, days=7, hosts=2):
         resource(site, checkpoint.STACK, f"standby-{site}", outputs={"site": {"role": role}}),
         resource(site, checkpoint.PROVIDER, site, id_="p"),
         held,
-        resource(site, DEPENDANT, "t", id_="lt-1", dependencies=[held["urn"]]),
+        resource(site, NEEDS_IT, "t", id_="lt-1", dependencies=[held["urn"]]),
         resource(site, FLEET, f"{PRODUCT}-{site}", id_="g", outputs=group),
     )
 
@@ -219,10 +219,21 @@ class Memory:
                 self._update(stack)
 
     def _update(self, stack):
-        self.shows.pop(stack, None)
+        for made in self.shows.pop(stack, []):
+            if made["op"] == "create":
+                self._create_copies(stack, made["urn"])
         if stack in REGIONS:
             root = self._of(stack)[0]
             root["outputs"]["site"]["role"] = self.values[stack]["standby:role"]
+
+    def _create_copies(self, stack, made):
+        receiver = self.world.sites[self.world.standby]
+        arn = f"arn:ab-{self.world.active}"
+        name = naming.backups_from(PRODUCT, self.world.active)
+        self._of(stack).append(resource(stack, BACKUPS, name, id_=arn))
+        assert self._of(stack)[-1]["urn"] == made
+        known = {**self.world.sites, receiver.name: replace(receiver, receives={PRODUCT: arn})}
+        self.world = replace(self.world, sites=known)
 
     def _of(self, stack):
         return self.states[stack]["deployment"]["resources"]

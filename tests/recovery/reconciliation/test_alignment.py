@@ -8,7 +8,7 @@ from recovery.engine.errors import StepFailedError
 from recovery.reconciliation import alignment
 from recovery.reconciliation.checkpoint import MalformedStateError
 from recovery.reconciliation.command import CommandError, Ended, Pulumi, as_process
-from recovery.reconciliation.operations import INSTANCE, RULES
+from recovery.reconciliation.operations import BACKUPS, INSTANCE, RULES
 from recovery.reconciliation.preview import ALARM
 from recovery.reconciliation.wanted import Wanted, wanted
 from tests.recovery.reconciliation import states
@@ -24,6 +24,7 @@ ALARMS = {
     "urn": urn("dr", ALARM, "rlg-data-dr-replica-lag"),
     "detailedDiff": {"treatMissingData": {}},
 }
+COPIES = {"op": "create", "urn": urn("link", BACKUPS, "rlg-data-backups-from-dr")}
 REPLACEMENT = {"op": "replace", "urn": urn("dr", INSTANCE, "rlg-data-dr-1")}
 
 
@@ -35,7 +36,7 @@ def align(memory, stack, keep=None):
     return alignment.align(
         memory.pulumi,
         of(memory.world, stack),
-        memory.world,
+        lambda: memory.world,
         say=lambda _: None,
         keep=keep or (lambda _stack, _document: "/kept"),
     )
@@ -143,6 +144,12 @@ def test_after_a_reprotect_the_link_turns_round():
     assert memory.values["link"]["standby:active"] == "dr"
 
 
+def test_what_an_update_makes_is_there_when_the_stack_is_looked_at_again():
+    memory = Memory(world=states.REPROTECTED, shows={"link": [COPIES]})
+    assert align(memory, "link").is_in_line
+    assert examine(memory, "link").operations == ()
+
+
 def test_a_state_restored_from_an_old_export_is_brought_in_line_again():
     memory = Memory(world=states.REPROTECTED)
     for stack in ("dr", "primary", "link"):
@@ -157,7 +164,7 @@ def test_a_stack_that_is_to_be_left_alone_is_not_even_asked(standing):
     memory = Memory(world=states.FAILED_OVER)
     left = Wanted(stack="primary", standing=standing, why="because")
     found = alignment.align(
-        memory.pulumi, left, memory.world, say=lambda _: None, keep=lambda *_: ""
+        memory.pulumi, left, lambda: memory.world, say=lambda _: None, keep=lambda *_: ""
     )
     assert memory.calls == []
     assert found.is_in_line == (standing == "dark")
