@@ -10,7 +10,6 @@ import pytest
 
 from lab.configuration import PROJECT
 from recovery import failover, reprotect, switchover
-from recovery.assignment import Assignment
 from recovery.execution import outline
 from tests.recovery.cases import case
 
@@ -18,7 +17,6 @@ ON_AWS_ONLY = ("pulumi ",)
 """What the documents say that needs an AWS account; README says that it is untested."""
 SECONDS = 300
 TARGET_REGION = "us-west-2"
-TARGET = Assignment(site="dr", epoch=2, claim=True, settled=False, execution="failover-1")
 INTERPRETER = re.compile(r"(^| )(\.venv/bin/)?python ")
 DUMP = "CREATE TABLE orders (id int PRIMARY KEY);\nINSERT INTO orders VALUES (1), (2);\n"
 

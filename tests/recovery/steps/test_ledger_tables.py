@@ -4,6 +4,7 @@ import itertools
 import json
 from contextlib import contextmanager
 from io import BytesIO
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,8 @@ class Pair:
     def compare(self):
         """Return what the manifest says, table by table, and the replay."""
         body = BytesIO()
-        tables = Comparison(self.old, self.active, self.files, Lines(body)).tables()
+        writer: Any = self.files
+        tables = Comparison(self.old, self.active, writer, Lines(body)).tables()
         self.old.execute("commit")
         return {each.table: each for each in tables}, body.getvalue().decode()
 
