@@ -152,7 +152,10 @@ class Peer:
                 "bin_dir": str(self._programs.folder),
                 "pgpass": str(self.folder / f"{name}.pgpass"),
                 "authentication": {"superuser": user, "replication": user, "rewind": user},
-                "parameters": {"unix_socket_directories": ""},
+                "parameters": {
+                    "unix_socket_directories": "",
+                    "dynamic_shared_memory_type": "mmap",
+                },
             },
         }
 
