@@ -34,7 +34,7 @@ def move(
     """Run the procedure for all products side by side, print the report, return the exit code."""
     opening.prepare(cases[0])
     terminal = Terminal.of_standard_input()
-    journal = journalling.opened(cases[0].verb, cases, controls)
+    journal = journalling.opened(cases[0].verb, cases, controls, target=telling.target(cases[0]))
     outcomes = at_once(
         [
             lambda case=case: execute(
