@@ -44,7 +44,7 @@ def carry_out(
     began = progress.seconds
     opening.prepare(cases[0])
     terminal = Terminal.of_standard_input()
-    journal = journalling.opened(cases[0].verb, cases, controls)
+    journal = journalling.opened(cases[0].verb, cases, controls, target=telling.target(cases[0]))
     outcomes = at_once(
         [
             lambda case=case: execute(

@@ -16,7 +16,7 @@ from recovery.engine.plan import Outcome, Seen
 from recovery.steps import point
 from recovery.steps.case import Case
 from recovery.steps.check import Assessment
-from recovery.topology import Product
+from recovery.topology import Product, Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,8 @@ class Telling:
 
     endings: Mapping[int, str]
     """Exit code → what it means for the product."""
-    region: Callable[[Case], str]
-    """The region that the operator named."""
+    target: Callable[[Case], Site]
+    """The site whose region the operator named."""
     moves: bool
     """Whether it moves the product: then its outage, loss and recovery point are told."""
 
@@ -40,7 +40,7 @@ MOVED = Telling(
         5: "STRANDED after the point of no return",
         6: "recovered, but it DEVIATES",
     },
-    region=lambda case: case.site.region,
+    target=lambda case: case.site,
     moves=True,
 )
 
@@ -163,7 +163,7 @@ def _facts(
     """Return what there is to say of one product; times in seconds."""
     return {
         "product": case.product.name,
-        "region": telling.region(case),
+        "region": telling.target(case).region,
         "exit_code": outcome.exit_code,
         "ending": telling.endings[outcome.exit_code],
         "error": outcome.error,
@@ -209,7 +209,9 @@ def _print_product(
     telling: Telling, case: Case, outcome: Outcome, fact: Mapping[str, object]
 ) -> None:
     product = case.product
-    print(f"\n{product.title}: {telling.endings[outcome.exit_code]} ({telling.region(case)})")
+    print(
+        f"\n{product.title}: {telling.endings[outcome.exit_code]} ({telling.target(case).region})"
+    )
     if outcome.error:
         print(f"  {outcome.error}")
     for step in outcome.steps:
