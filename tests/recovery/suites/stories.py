@@ -19,6 +19,7 @@ from recovery.engine.journal import Journal
 from recovery.engine.lease import Lease
 from recovery.engine.progress import Progress
 from recovery.execution import Procedure, execute
+from recovery.steps.case import Case
 from tests.recovery import simulated
 from tests.recovery.simulated import Fault, Killed
 from tests.recovery.suites.clouds import Troubled, TroubledPair, TroubledParted
@@ -107,15 +108,18 @@ class Scene:
         self._patch.undo()
         self._folder.cleanup()
 
-    def run(self) -> object:
-        """Run the command once; return its exit code, or `killed`."""
-        case = self.cloud.case()
-        journal = Journal(Path(self._folder.name), case.execution)
+    @property
+    def folder(self) -> str:
+        """Where the journals are."""
+        return self._folder.name
+
+    def run(self, case: Case | None = None, procedure: Procedure[Any] | None = None) -> object:
+        """Run the plan's command, or another, once; return its exit code, or `killed`."""
+        case, how = case or self.cloud.case(), procedure or self.plan.procedure
+        journal = Journal(Path(self.folder), case.execution)
         progress = Progress(io.StringIO(), as_text=True)
         try:
-            return self.cloud.run(
-                lambda: execute(case, self.plan.procedure, journal, progress)
-            ).exit_code
+            return self.cloud.run(lambda: execute(case, how, journal, progress)).exit_code
         except Killed:
             return "killed"
         finally:
