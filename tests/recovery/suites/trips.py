@@ -15,6 +15,7 @@ from functools import cache
 import pytest
 
 from recovery import failback, failover, switchover
+from recovery.engine.journal import Journal
 from tests.recovery.journeys import OTHER, REGIONS, Journey
 from tests.recovery.simulated import Fault, Killed
 from tests.recovery.suites import stories
