@@ -150,6 +150,11 @@ class Journey(Parted, Pair):
             product=case.product.name, site=case.site.name, findings=(found("journey", "one"),)
         )
 
+    def _publish(self, product):
+        """Let guards publish once the database of the site that is assigned takes writes."""
+        if any(self.serves(product, site) for site in REGIONS):
+            super()._publish(product)
+
     # Outages
 
     def strike(self, site, *, dark):
