@@ -4,7 +4,7 @@ import random
 from functools import cache
 
 from tests.recovery.simulated import Fault
-from tests.recovery.suites import stories
+from tests.recovery.suites import stories, trips
 from tests.recovery.suites.troubles import KINDS, Trouble, may_befall
 
 SHARE_ELSEWHERE = 0.3
@@ -76,4 +76,4 @@ def kills(count, seed, *, plans=tuple(stories.PLANS)):
         )
 
 
-SUITES = {"faults": faults, "kills": kills}
+SUITES = {"faults": faults, "kills": kills, "trips": trips.trips}
