@@ -10,16 +10,26 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recovery import moving, opening, reprotect, summary, switchover
+from recovery.assignment import Assignment
+from recovery.database import gate
 from recovery.engine import cli
-from recovery.engine.errors import DEVIATED, RECOVERED, RefusedError, worst
+from recovery.engine.errors import (
+    DEVIATED,
+    FAILED,
+    RECOVERED,
+    REFUSED,
+    OutsideError,
+    RefusedError,
+    worst,
+)
 from recovery.engine.gates import NO_CONTROLS, Controls
 from recovery.engine.plan import checked
 from recovery.engine.progress import Progress
 from recovery.execution import outline
-from recovery.steps import check
+from recovery.steps import old_site
 from recovery.steps.case import Case
 from recovery.steps.protection import protection
 from recovery.steps.reprotection import reprotection_of
@@ -75,59 +85,96 @@ PHASES = (PROTECT_HOME, MOVE_HOME, PROTECT_AWAY)
 def phases(case: Case) -> tuple[Phase, ...]:
     """Return what is left to bring the product to the case's site, and to protect it there.
 
-    RefusedError where no site was ever assigned; OutsideError where that cannot be read.
+    All three tables are asked: home's own may be behind, and the witness's dark. RefusedError where
+    no site was ever assigned; OutsideError where that cannot be read.
     """
-    now = check.standing(case)
+    now = old_site.standing(case)
     if now is None:
         raise RefusedError(
             f"no site is assigned to {case.product.name}; once the products serve, run "
             f"python -m recovery.assign --region {case.site.region} --initial"
         )
     if now.site != case.site.name:
-        ready = reprotection_of(case.turned).is_recorded().holds
+        ready = _is_closed_there(case) or _is_protected(case.turned, now)
         return (MOVE_HOME, PROTECT_AWAY) if ready else PHASES
     if not now.settled:
         return (MOVE_HOME, PROTECT_AWAY)
-    never_moved = now.execution.startswith("assign-") and protection(case, now).holds
-    return () if never_moved or reprotection_of(case).is_recorded().holds else (PROTECT_AWAY,)
+    return () if _is_protected(case, now) else (PROTECT_AWAY,)
+
+
+def _is_closed_there(case: Case) -> bool:
+    """Say whether the site that is active takes no writes: a move home broke off on its way back.
+
+    Nobody is served until the move's own first step has opened that database.
+    """
+    name = case.product.deployments[case.peer.name].database_name
+    try:
+        return old_site.ask(case, lambda session: gate.is_open(session, name)) is False
+    except OutsideError:
+        return False  # the plans' own checks say what does not answer
+
+
+def _is_protected(case: Case, now: Assignment) -> bool:
+    """Say whether a replica follows the case's active site, and a reprotect of the epoch ended.
+
+    The very first epoch needs none: the stacks made its replica.
+    """
+    if not protection(case, now).holds:
+        return False
+    return now.execution.startswith("assign-") or reprotection_of(case).is_recorded().holds
 
 
 def main() -> int:
     """Run the command line; return the exit code."""
     options = _options()
     progress = Progress()
-    homes = _cases(options, options.region, "failback", options.product)
+    homes = opening.cases(
+        options.region,
+        options.product,
+        execution=moving.execution_id("failback"),
+        resolver=options.resolver,
+    )
     checked(outline(homes[0], switchover.PROCEDURE), options.controls)
     left = {case.product.name: phases(case) for case in homes}
     if options.dry_run:
         _show_left(left, as_json=options.json)
         return RECOVERED
-    codes, reports = [RECOVERED], list[dict[str, object]]()
+    codes, reports = dict[str, list[int]](), list[dict[str, object]]()
     for phase in PHASES:
         names = [name for name, todo in left.items() if phase in todo]
         if not names:
             continue
         progress.say(", ".join(names), phase.name, "begins", phase.means)
-        region = options.region if phase.from_home else homes[0].peer.region
-        cases = _cases(options, region, phase.verb, names)
-        ran = phase.carry_out(cases, progress, options.controls)
-        codes.append(ran.exit_code)
+        ran = phase.carry_out(_begun(homes, phase, names), progress, options.controls)
         for case, outcome in zip(ran.cases, ran.outcomes, strict=True):
+            codes.setdefault(case.product.name, []).append(outcome.exit_code)
             if outcome.exit_code not in {RECOVERED, DEVIATED}:
                 left[case.product.name] = ()  # what it needs first is said by its report
         reports.append({"phase": phase.name} | summary.report(ran, phase.telling))
         if not options.json:
             summary.show(ran, phase.telling, as_json=False)
-    _show_end(options.region, reports, worst(codes), as_json=options.json)
-    return worst(codes)
+    code = worst(_together(each) for each in codes.values())
+    _show_end(options.region, reports, code, as_json=options.json)
+    return code
 
 
-def _cases(
-    options: argparse.Namespace, region: str, verb: str, products: Sequence[str]
-) -> tuple[Case, ...]:
-    return opening.cases(
-        region, products, execution=moving.execution_id(verb), resolver=options.resolver
+def _begun(homes: Sequence[Case], phase: Phase, names: Sequence[str]) -> tuple[Case, ...]:
+    """Return the products' cases of a new execution, as the phase needs them."""
+    execution = moving.execution_id(phase.verb)
+    return tuple(
+        replace(home if phase.from_home else home.turned, execution=execution)
+        for home in homes
+        if home.product.name in names
     )
+
+
+def _together(codes: Sequence[int]) -> int:
+    """Return the exit code of one product's plans: refused, it is, where none before did a thing.
+
+    A plan that is refused after another one ended leaves the product served, and part of the way
+    done: failed, and safe to run again.
+    """
+    return FAILED if REFUSED in codes[1:] else worst(codes)
 
 
 def _show_left(left: Mapping[str, tuple[Phase, ...]], *, as_json: bool) -> None:

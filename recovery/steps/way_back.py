@@ -15,7 +15,7 @@ from recovery.database import gate
 from recovery.engine import wait
 from recovery.engine.errors import OutsideError, StepFailedError
 from recovery.engine.plan import Report, Seen
-from recovery.steps import check, old_site
+from recovery.steps import check, claims, old_site
 from recovery.steps.case import Case
 from recovery.steps.takeover import Takeover
 
@@ -63,7 +63,7 @@ class WayBack:
         return Seen(holds=back, text=said)
 
     def hand_back(self, _: Report) -> None:
-        """Assign the old site, in a newer epoch, with the claim that it published last."""
+        """Assign the old site, in a newer epoch, with the claim that it needs, or published last."""
         case = self.case
         told = metrics.latest(
             old_site.region(case),
@@ -76,7 +76,7 @@ class WayBack:
             Assignment(
                 site=case.peer.name,
                 epoch=self.going.target.epoch + 1,
-                claim=told is not None and told[1] > 0,
+                claim=claims.is_needed(case.peer.name) or (told is not None and told[1] > 0),
                 settled=True,
                 execution=case.execution,
             ),

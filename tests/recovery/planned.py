@@ -18,8 +18,8 @@ SESSIONS = 2
 class Pair(Cloud):
     """A primary that serves and a standby that is ready."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, products=("rlg-data",)):
+        super().__init__(products)
         self.dies_at = None
         """The step in which the old region goes dark."""
         self.sessions = SESSIONS

@@ -1,6 +1,7 @@
 """Two sites after a failover or a switchover, in memory: what a reprotect finds."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -20,7 +21,17 @@ from tests.recovery.simulated import HERE, OURS, THEIRS, THERE, WITNESS, Cloud, 
 ACTIVE, OLD, ASIDE = "rlg-data-dr-1", "rlg-data-primary-1", "rlg-data-primary-1-old-2"
 KEPT = "rlg-data-primary-1-kept-2"
 TABLE = "public.entries"
-KEY = f"arn:aws:kms:{THERE}:1:key/standby"
+
+
+def arn_of(database, region):
+    return f"arn:aws:rds:{region}:1:db:{database}"
+
+
+def key_of(region):
+    return f"arn:aws:kms:{region}:1:key/standby"
+
+
+KEY = key_of(THERE)
 FILES = {site: f"rlg-data-files-1-{region}" for site, region in (("dr", HERE), ("primary", THERE))}
 PAGES = {name: bucket.replace("files", "frontend") for name, bucket in FILES.items()}
 THEN = datetime(2026, 11, 1, tzinfo=UTC)
@@ -29,8 +40,8 @@ THEN = datetime(2026, 11, 1, tzinfo=UTC)
 class Parted(Cloud):
     """The dr site took over in epoch 2, and the region of the primary answers again."""
 
-    def __init__(self, moved_by="failover-1"):
-        super().__init__()
+    def __init__(self, moved_by="failover-1", products=("rlg-data",)):
+        super().__init__(products)
         self.changes = []
         """What RDS is at: of each change, the steps that are left."""
         self.protected, self.renames, self.replicas_asked = set(), [], []
@@ -43,7 +54,7 @@ class Parted(Cloud):
             ACTIVE: {TABLE: {"1": "a", "8": "new"}},
         }
         self.stored = {}
-        self.rules = {FILES["primary"]: (_rule("dr"),), PAGES["primary"]: (_rule("dr", PAGES),)}
+        self.rules = {FILES["primary"]: (rule("dr"),), PAGES["primary"]: (rule("dr", PAGES),)}
         self._take_over(moved_by)
         self._fill_buckets()
 
@@ -51,8 +62,7 @@ class Parted(Cloud):
         planned = moved_by.startswith("switchover")
         case = self.case()
         self.databases[ACTIVE] = replace(
-            self.databases[OLD], id=ACTIVE, arn=f"arn:aws:rds:{HERE}:1:db:{ACTIVE}",
-            host=f"{ACTIVE}.{HERE}",
+            self.databases[OLD], id=ACTIVE, arn=arn_of(ACTIVE, HERE), host=f"{ACTIVE}.{HERE}",
         )  # fmt: skip
         for region in (HERE, WITNESS, THERE) if planned else (HERE, WITNESS):
             self.tables[region][naming.assignment_item("rlg-data")].update(
@@ -90,7 +100,11 @@ class Parted(Cloud):
     # The guards, who publish what the tables say; and Route 53.
 
     def guards(self):
-        key = naming.assignment_item("rlg-data")
+        for product in sorted({product for product, _ in self.claims}):
+            self._publish(product)
+
+    def _publish(self, product):
+        key = naming.assignment_item(product)
         items = [table[key] for table in self.tables.values() if key in table]
         if not items:
             return
@@ -100,9 +114,9 @@ class Parted(Cloud):
         region, other = (HERE, THERE) if active == "dr" else (THERE, HERE)
         if region in self.dark:
             return
-        self.claims["rlg-data", active] = float(any(item["claim"] for item in ours))
+        self.claims[product, active] = float(any(item["claim"] for item in ours))
         if other not in self.dark:
-            self.claims["rlg-data", "primary" if active == "dr" else "dr"] = 0.0
+            self.claims[product, "primary" if active == "dr" else "dr"] = 0.0
 
     def resolve(self, name, resolver=None):
         product, _, kind = name.partition(".")
@@ -170,8 +184,9 @@ class Parted(Cloud):
                     self.closed.add(wanted)
                     self.closed.discard(name)
                 self.databases[wanted] = replace(
-                    found, id=wanted, status="rebooting", host=f"{wanted}.{region.name}"
-                )
+                    found, id=wanted, arn=arn_of(wanted, region.name), status="rebooting",
+                    host=f"{wanted}.{region.name}",
+                )  # fmt: skip
 
             self._begin(lambda: None, move, lambda: None, self._set(wanted, status="available"))
 
@@ -191,8 +206,8 @@ class Parted(Cloud):
             if name not in self.databases:
                 raise errors.NotFoundError("describe", region.name, "DBInstanceNotFound", "none")
             return Placement(
-                instance_class="db.r6g.large", subnet_group="there", parameter_group="pg",
-                security_groups=("sg-1",), key=KEY, port=5432, storage_type="gp3",
+                instance_class="db.r6g.large", subnet_group=region.name, parameter_group="pg",
+                security_groups=("sg-1",), key=key_of(region.name), port=5432, storage_type="gp3",
                 storage_limit=None, deletion_protection=name in self.protected, tags=(),
             )  # fmt: skip
 
@@ -227,11 +242,13 @@ class Parted(Cloud):
             if name in self.databases:
                 raise errors.ConflictError("replica", region.name, "DBInstanceAlreadyExists", "no")
             self._require_available(source.id)
-            assert (like.key, like.subnet_group, source_region) == (KEY, "there", HERE)
+            assert (like.key, like.subnet_group) == (key_of(region.name), region.name)
+            assert source.host.endswith(source_region)
             self.replicas_asked.append(name)
             self.databases[name] = replace(
-                source, id=name, status="creating", source=source.arn, retention_days=0,
-                host=f"{name}.{region.name}", replication="replicating",
+                source, id=name, arn=arn_of(name, region.name), status="creating",
+                source=source.arn, retention_days=0, host=f"{name}.{region.name}",
+                replication="replicating",
             )  # fmt: skip
             self._begin(lambda: None, lambda: None, self._set(name, status="available"))
 
@@ -260,7 +277,8 @@ class Parted(Cloud):
 
     def beat(self, session):
         self.beats += 1
-        item = self.tables[WITNESS][naming.assignment_item("rlg-data")]
+        product = re.split("-(?:dr|primary)-", session.id)[0]
+        item = self.tables[WITNESS][naming.assignment_item(product)]
         return Heartbeat(
             at=datetime.now(UTC), site=item["site"], epoch=item["epoch"], beats=self.beats
         )
@@ -354,6 +372,9 @@ class Parted(Cloud):
     def replication_rules(self, region, bucket):
         return self.call(region, "replication.rules", bucket, lambda: self.rules.get(bucket, ()))
 
+    def default_key(self, region, bucket):
+        return self.call(region, "replication.default_key", bucket, lambda: key_of(region.name))
+
     def put_rules(self, region, bucket, wanted):
         def act():
             self.rules[bucket] = tuple(wanted)
@@ -393,7 +414,7 @@ class Parted(Cloud):
             "cloud.objects.deleted": self._constant("objects.deleted", value=False),
             "cloud.replication.rules": self.replication_rules,
             "cloud.replication.put": self.put_rules,
-            "cloud.replication.default_key": self._constant("replication.default_key", KEY),
+            "cloud.replication.default_key": self.default_key,
             "cloud.balancers.is_refusing": self.is_refusing,
             "cloud.balancers.forward": self.forward,
             "database.differences.open_snapshot": lambda _: None,
@@ -420,7 +441,7 @@ class Parted(Cloud):
         return self
 
 
-def _rule(to, buckets=FILES):
+def rule(to, buckets=FILES):
     document = {
         "ID": "everything",
         "Status": "Enabled",

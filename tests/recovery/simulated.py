@@ -6,6 +6,7 @@ fail, to lose its answer, or to be the last thing that its process does.
 
 import contextvars
 import itertools
+import re
 import threading
 import time
 from contextvars import ContextVar
@@ -325,9 +326,11 @@ class Cloud:
         """A host that was asked for is healthy from the third look on."""
 
         def act():
-            self.looks[arn] = self.looks.get(arn, 0) + 1
-            wanted = self.groups[HERE, f"{arn.partition('/')[0]}-dr"][0]
-            healthy = wanted if self.looks[arn] > 2 else 1
+            key = (region.name, arn)
+            self.looks[key] = self.looks.get(key, 0) + 1
+            site = "dr" if region.name == HERE else "primary"
+            wanted = self.groups[region.name, f"{arn.partition('/')[0]}-{site}"][0]
+            healthy = wanted if self.looks[key] > 2 else 1
             return {
                 f"i-{n}": "healthy" if n <= healthy else "initial" for n in range(1, wanted + 1)
             }
@@ -406,8 +409,9 @@ class Cloud:
         """Open or close; what replicates follows, and takes no order of its own."""
         if self.databases[database].source is not None:
             raise DatabaseReadOnlyError(database, "read-only", "25006")
-        follower = database.replace("-primary-", "-dr-")
-        follows = self.databases[follower].source is not None
+        turned = {"-primary-": "-dr-", "-dr-": "-primary-"}
+        follower = re.sub("|".join(turned), lambda found: turned[found[0]], database)
+        follows = follower in self.databases and self.databases[follower].source is not None
         for each in {database, follower} if follows else {database}:
             (self.closed.discard if wanted == "open" else self.closed.add)(each)
 

@@ -103,6 +103,14 @@ def assign(cloud, regions, **fields):
         cloud.tables[region][ASSIGNMENT] |= fields
 
 
+def test_a_site_that_needs_its_claim_gets_it_back_whatever_was_published_last(cloud, going):
+    assert cloud.old_claim == 0.0
+    turned = replace(going, case=going.case.turned)
+    WayBack(going=turned).hand_back(SILENT)
+    for table in cloud.tables.values():
+        assert (table[ASSIGNMENT]["site"], table[ASSIGNMENT]["claim"]) == ("dr", True)
+
+
 def test_a_newer_epoch_of_somebody_else_is_not_overwritten(cloud, going):
     assign(cloud, [WITNESS], site="dr", epoch=4)
     with pytest.raises(RefusedError, match="already has an epoch of 3 or more in us-east-2"):

@@ -1,4 +1,4 @@
-"""The suites in full: `python -m tests.recovery.suites kills|faults [--count N] [--seed S]`.
+"""The suites in full: `python -m tests.recovery.suites kills|faults|trips [--count N] [--seed S]`.
 
 Prints how the stories' first runs ended, what went wrong, and the bound that the count proves.
 """
@@ -10,7 +10,7 @@ from collections import Counter
 
 from tests.recovery.suites import drawn
 
-FULL = {"kills": 1000, "faults": 2000}
+FULL = {"kills": 1000, "faults": 2000, "trips": 200}
 
 
 def main():

@@ -4,7 +4,7 @@ import random
 from functools import cache
 
 from tests.recovery.simulated import Fault
-from tests.recovery.suites import stories
+from tests.recovery.suites import stories, trips
 from tests.recovery.suites.troubles import KINDS, Trouble, may_befall
 
 SHARE_ELSEWHERE = 0.3
@@ -19,7 +19,7 @@ def _of(plan):
     return stories.operations(stories.PLANS[plan])
 
 
-def faults(count, seed, *, plans=("failover", "switchover"), kinds=()):
+def faults(count, seed, *, plans=tuple(stories.PLANS), kinds=()):
     """Yield (name, kind, tell) of that many faults: each kind at each operation, in any order."""
     pairs = [
         (plan, kind, operation)
@@ -47,7 +47,7 @@ def faults(count, seed, *, plans=("failover", "switchover"), kinds=()):
         )
 
 
-def kills(count, seed, *, plans=("failover", "switchover")):
+def kills(count, seed, *, plans=tuple(stories.PLANS)):
     """Yield (name, kind, tell) of that many stories: each call's kill, then several in a row."""
     single = [
         (plan, [Fault(call, kind)])
@@ -76,4 +76,4 @@ def kills(count, seed, *, plans=("failover", "switchover")):
         )
 
 
-SUITES = {"faults": faults, "kills": kills}
+SUITES = {"faults": faults, "kills": kills, "trips": trips.trips}

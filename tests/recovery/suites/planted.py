@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from recovery import execution
+from recovery import execution, failback
 from recovery.cloud import errors
-from recovery.steps import promote, takeover
+from recovery.steps import new_replica, promote, takeover
 from recovery.steps.proof import Proof
 from tests.recovery.suites import stories
 
@@ -61,6 +61,31 @@ def _holds(_):
     return promote.Seen(holds=True, text="planted")
 
 
+def tells_no_loss(patch):
+    """Reprotect writes no loss ledger."""
+    patch.setattr("recovery.steps.reprotection.Reprotection.is_ledger_written", _holds)
+
+
+def minds_its_own_replica(patch):
+    """A replica that is there already is an error."""
+    patch.setattr(new_replica, "ConflictError", errors.NotFoundError)
+
+
+def keeps_the_claim(patch):
+    """Reprotect leaves every claim as it is."""
+    patch.setattr("recovery.steps.reprotection.Reprotection.is_switch_armed", _holds)
+
+
+def carries_no_assignment(patch):
+    """Reprotect leaves the table that was away behind."""
+    patch.setattr("recovery.steps.reprotection.Reprotection.is_carried", _holds)
+
+
+def protects_nobody_away(patch):
+    """Failback ends when the product is home."""
+    patch.setattr(failback, "PHASES", failback.PHASES[:2])
+
+
 def goes_no_way_back(patch):
     """A switchover that failed leaves the product closed."""
     _carried_out(patch, "switchover", back=None)
@@ -78,7 +103,7 @@ class Planted:
 
     take_away: Callable
     suite: str
-    plan: str
+    plan: str = ""
     kinds: tuple[str, ...] = ()
     """Of troubles; empty: all."""
 
@@ -99,5 +124,13 @@ PLANTED = (
     ),
     Planted(take_away=leaves_the_old_database_open, suite="kills", plan="switchover"),
     Planted(take_away=does_not_catch_up, suite="kills", plan="switchover"),
+    Planted(take_away=tells_no_loss, suite="kills", plan="reprotect"),
+    Planted(
+        take_away=minds_its_own_replica, suite="faults", plan="reprotect", kinds=("done-twice",)
+    ),
+    Planted(take_away=does_not_catch_up, suite="trips"),
+    Planted(take_away=keeps_the_claim, suite="trips"),
+    Planted(take_away=carries_no_assignment, suite="trips"),
+    Planted(take_away=protects_nobody_away, suite="trips"),
     Planted(take_away=goes_no_way_back, suite="faults", plan="switchover", kinds=("denied",)),
 )

@@ -6,106 +6,31 @@ What must hold then, whatever happened on the way, is asserted here, once for al
 import contextlib
 import io
 import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from recovery import assign, failover, naming, switchover
-from recovery.cloud.call import uses
-from recovery.database.errors import DatabaseUnreachableError
+from recovery import failover, reprotect, switchover
 from recovery.engine.errors import DEVIATED, FAILED, RECOVERED, REFUSED, STRANDED
 from recovery.engine.journal import Journal
 from recovery.engine.lease import Lease
 from recovery.engine.progress import Progress
 from recovery.execution import Procedure, execute
-from recovery.steps.takeover import Takeover
-from tests.recovery import planned, simulated
-from tests.recovery.simulated import GUARD, HERE, THERE, WITNESS, Cloud, Fault, Killed
+from recovery.steps.case import Case
+from tests.recovery import simulated
+from tests.recovery.simulated import Fault, Killed
+from tests.recovery.suites.clouds import Troubled, TroubledPair, TroubledParted
 from tests.recovery.suites.troubles import Operation, Trouble
 
-PRODUCT, NEW = "rlg-data", "rlg-data-dr-1"
-ASSIGNMENT = naming.assignment_item(PRODUCT)
-RTO_SECONDS = 1
-FULL_SCALE = 2
 LEASE_SECONDS = 0.1
 SETTLES_SECONDS = 0.3
 PAUSES = 3
 RUNS = 6
 """A command is run again so often at most; the last of them meet no trouble any more."""
 OVER = {RECOVERED, DEVIATED}
-
-
-@uses("sts:GetCallerIdentity")
-def _translated(_region, work):
-    """Do the work as recovery.cloud does a call: errors translated, throttled ones repeated."""
-    return work()
-
-
-class Troubled(Cloud):
-    """A cloud whose calls may meet a trouble, and that remembers when what took effect."""
-
-    trouble: Trouble | None = None
-
-    def __init__(self):
-        super().__init__()
-        self.assigned_at = {}
-        """Region → when its table first named the new site; by the monotonic clock."""
-        self.promoted_at = None
-
-    def case(self, name=PRODUCT, **accepted):
-        made = super().case(name, **accepted)
-        return replace(made, product=replace(made.product, rto_seconds=RTO_SECONDS))
-
-    def call(self, region, function, subject, act, *, writes=False):
-        def once():
-            return super(Troubled, self).call(region, function, subject, act, writes=writes)
-
-        if function.startswith("gate."):
-            return self._in_session(region, once)
-        return _translated(replace(region, once=True), once)
-
-    def _in_session(self, session, work):
-        """A database knows nothing of AWS's words: what goes wrong there is a broken session."""
-        try:
-            return work()
-        except Exception as error:
-            if type(error).__module__.startswith("botocore"):
-                raise DatabaseUnreachableError(session.id, str(error)) from error
-            raise
-
-    def _faulted(self, call, process, act):
-        def noted():
-            began, promotions = time.monotonic(), len(self.promotions)
-            found = act()
-            if len(self.promotions) > promotions:
-                self.promoted_at = self.promoted_at or began
-            item = self.tables.get(call.region, {}).get(ASSIGNMENT)
-            if item and item["site"] == "dr":
-                self.assigned_at.setdefault(call.region, time.monotonic())
-            return found
-
-        if self.trouble is None:
-            return super()._faulted(call, process, noted)
-        return self.trouble.meet(call, noted, writes=call in self.writes)
-
-    def waited(self):
-        """Say whether guards of the old site could serve no more when it was promoted."""
-        if self.promoted_at is None:
-            return True
-        seconds = GUARD.ttl_seconds + GUARD.drift_seconds
-        second = sorted(self.assigned_at.values())[1:2]
-        return bool(second) and self.promoted_at >= second[0] + seconds
-
-
-class TroubledPair(Troubled, planned.Pair):
-    """Two sites that are well, and the same."""
-
-    def waited(self):
-        """Say whether nothing could write to the old database, and the new one lacked nothing."""
-        return all(state == (True, 0, 0) for state in self.at_promotion)
 
 
 _KEEP = Lease._keep
@@ -123,7 +48,7 @@ class Plan:
 
     name: str
     cloud: Callable[[], Troubled]
-    procedure: Procedure[Takeover]
+    procedure: Procedure[Any]
     is_taken_back: bool
     """Whether a run that failed leaves the old site serving."""
 
@@ -134,6 +59,9 @@ PLANS = {
     ),
     "switchover": Plan(
         name="switchover", cloud=TroubledPair, procedure=switchover.PROCEDURE, is_taken_back=True
+    ),
+    "reprotect": Plan(
+        name="reprotect", cloud=TroubledParted, procedure=reprotect.PROCEDURE, is_taken_back=False
     ),
 }
 
@@ -165,6 +93,11 @@ class Scene:
             "recovery.steps.promote._SNAPSHOT_SECONDS": 0.5,
             "recovery.steps.promote._OPENING_SECONDS": 0.3,
             "recovery.steps.traffic.BUDGET_SECONDS": 0.5,
+            "recovery.steps.rearm.PATIENCE_SECONDS": 0.5,
+            "recovery.steps.claims.PATIENCE_SECONDS": 0.5,
+            "recovery.steps.verify_protection.BEAT_SECONDS": 0.5,
+            "recovery.steps.verify_protection.FILE_SECONDS": 0.5,
+            "recovery.steps.reprotection.CHECK_SECONDS": 0.5,
         }.items():
             self._patch.setattr(place, value)
 
@@ -175,15 +108,18 @@ class Scene:
         self._patch.undo()
         self._folder.cleanup()
 
-    def run(self) -> object:
-        """Run the command once; return its exit code, or `killed`."""
-        case = self.cloud.case()
-        journal = Journal(Path(self._folder.name), case.execution)
+    @property
+    def folder(self) -> str:
+        """Where the journals are."""
+        return self._folder.name
+
+    def run(self, case: Case | None = None, procedure: Procedure[Any] | None = None) -> object:
+        """Run the plan's command, or another, once; return its exit code, or `killed`."""
+        case, how = case or self.cloud.case(), procedure or self.plan.procedure
+        journal = Journal(Path(self.folder), case.execution)
         progress = Progress(io.StringIO(), as_text=True)
         try:
-            return self.cloud.run(
-                lambda: execute(case, self.plan.procedure, journal, progress)
-            ).exit_code
+            return self.cloud.run(lambda: execute(case, how, journal, progress)).exit_code
         except Killed:
             return "killed"
         finally:
@@ -221,7 +157,7 @@ def troubled(plan: Plan, trouble: Trouble, kill: Fault | None = None) -> Told:
             scene.cloud.fault = kill
             scene.run()
             scene.cloud.fault = None
-        over, before = _is_over(scene.cloud), _assignments(scene.cloud)
+        over, before = scene.cloud.is_over(), scene.cloud.assignments()
         scene.cloud.trouble = trouble
         code = scene.run()
         told.codes.append(code)
@@ -229,7 +165,7 @@ def troubled(plan: Plan, trouble: Trouble, kill: Fault | None = None) -> Told:
         if trouble.kind.harmless and trouble.fired and not over and code != RECOVERED:
             told.wrong = told.wrong or f"it should have been got over, and ended with {code}"
         if plan.is_taken_back and code == FAILED and trouble.kind.times == 1:
-            told.wrong = told.wrong or _wrong_at_the_old_site(scene.cloud)
+            told.wrong = told.wrong or scene.cloud.wrong_when_taken_back()
         scene.cloud.trouble = None
         _to_the_end(scene, told)
     return told
@@ -252,63 +188,28 @@ def killed(plan: Plan, faults: list[Fault], *, elsewhere: bool) -> Told:
 def _to_the_end(scene: Scene, told: Told) -> None:
     """Run again until it is over; what then does not hold is wrong."""
     for _ in range(RUNS):
-        if told.wrong or _is_over(scene.cloud):
+        if told.wrong or scene.cloud.is_over():
             break
         told.codes.append(scene.run())
-        told.wrong = told.wrong or _wrong_ever(scene.cloud)
-    told.wrong = told.wrong or _wrong_ever(scene.cloud) or _wrong_in_the_end(scene)
+        told.wrong = told.wrong or scene.cloud.wrong_ever()
+    told.wrong = told.wrong or _wrong_in_the_end(scene)
 
 
 def _wrong_at_an_end(cloud: Troubled, code: object, before: object) -> str:
     """Say what an exit code promises and does not hold."""
     if code not in {RECOVERED, REFUSED, FAILED, STRANDED, DEVIATED}:
         return f"it ended with {code}"
-    if code == REFUSED and _assignments(cloud) != before:
+    if code == REFUSED and cloud.assignments() != before:
         return "it was refused, and the assignment is another one"
     if code == FAILED and cloud.promotions:
         return f"it ended with {code}, and a database was promoted"
-    return _wrong_ever(cloud)
-
-
-def _wrong_at_the_old_site(cloud: Troubled) -> str:
-    """Say what the old site lacks to serve as before."""
-    if cloud.closed:
-        return f"taken back, and closed: {cloud.closed}"
-    found = {each["site"] for each in _assignments(cloud)}
-    return "" if found == {"primary"} else f"taken back, and assigned to {found}"
-
-
-def _wrong_ever(cloud: Troubled) -> str:
-    """Say what must never be, however far a plan came."""
-    if len(cloud.promotions) > 1:
-        return f"{len(cloud.promotions)} promotions"
-    if not cloud.waited():
-        return "the old site may still have written when the new one was promoted"
-    return ""
+    return cloud.wrong_ever()
 
 
 def _wrong_in_the_end(scene: Scene) -> str:
-    """Say what the right end lacks."""
-    cloud = scene.cloud
-    if not _is_over(cloud):
+    """Say what is wrong once the plan is over, or that it is not."""
+    if wrong := scene.cloud.wrong_ever():
+        return wrong
+    if not scene.cloud.is_over():
         return f"not over after {RUNS} runs without a trouble"
-    cloud.run(lambda: assign.complete(cloud.case()))
-    if len({(each["site"], each["epoch"], each["settled"]) for each in _assignments(cloud)}) > 1:
-        return f"the tables differ: {_assignments(cloud)}"
-    lacks = {
-        f"promoted: {cloud.promotions}": cloud.promotions != [NEW],
-        "the new database is closed": NEW in cloud.closed,
-        f"claims: {cloud.claims}": cloud.claims != {(PRODUCT, "dr"): 1.0},
-        "not at full scale": cloud.groups[HERE, f"{PRODUCT}-dr"][0] != FULL_SCALE,
-        f"snapshots: {list(cloud.snapshots)}": len(cloud.snapshots) > 1,
-    }
-    return "; ".join(said for said, is_so in lacks.items() if is_so)
-
-
-def _is_over(cloud: Troubled) -> bool:
-    item = cloud.tables[HERE][ASSIGNMENT]
-    return (item["site"], item["settled"]) == ("dr", True)
-
-
-def _assignments(cloud: Troubled):
-    return [dict(cloud.tables[region][ASSIGNMENT]) for region in (HERE, WITNESS, THERE)]
+    return scene.cloud.wrong_in_the_end()

@@ -98,8 +98,12 @@ KINDS = (
     Kind(name="credentials-end", error=REFUSALS["token-expired"], times=EVER, wide="everything"),
 )
 
-_STRONG = {"tables.read", "objects.read", "objects.exists"}
+_STRONG = {
+    "tables.read", "objects.read", "objects.exists", "objects.listing", "objects.version",
+    "objects.deleted",
+}  # fmt: skip
 """What reads its own writes: DynamoDB's consistent reads, and S3 (their developer guides)."""
+_SESSIONS = ("gate.", "postgres.", "differences.")
 _OF_SESSIONS = {
     "reset", "reset-after-effect", "operation-dark", "region-dark", "done-twice", "slow",
 }  # fmt: skip
@@ -189,7 +193,7 @@ class Trouble:
 def may_befall(kind: Kind, operation: Operation, *, writes: bool) -> bool:
     """Say whether AWS has that kind for such an operation."""
     function = operation.function
-    if function.startswith("gate.") and kind.name not in _OF_SESSIONS:
+    if function.startswith(_SESSIONS) and kind.name not in _OF_SESSIONS:
         return False
     match kind.special:
         case "late":
