@@ -73,6 +73,7 @@ class Ran:
     """Of each case, in the same order."""
     journal: Journal
     seconds: float
+    telling: Telling
 
     @property
     def exit_code(self) -> int:
@@ -80,27 +81,27 @@ class Ran:
         return worst(outcome.exit_code for outcome in self.outcomes)
 
 
-def show(ran: Ran, telling: Telling = MOVED, *, as_json: bool) -> None:
+def show(ran: Ran, *, as_json: bool) -> None:
     """Print what was done, how long it took and what it cost."""
     if as_json:
-        print(json.dumps(report(ran, telling), indent=2))
+        print(json.dumps(report(ran), indent=2))
         return
-    for case, outcome, fact in zip(ran.cases, ran.outcomes, _all_facts(ran, telling), strict=True):
-        _print_product(telling, case, outcome, fact)
+    for case, outcome, fact in zip(ran.cases, ran.outcomes, _all_facts(ran), strict=True):
+        _print_product(ran.telling, case, outcome, fact)
     journal = ran.journal
     print(f"\nexecution {journal.execution}, {ran.seconds:.1f} s, journal {journal.path}")
     if journal.mirror_fault:
         print(f"  the journal's copy in the bucket is incomplete: {journal.mirror_fault}")
 
 
-def report(ran: Ran, telling: Telling = MOVED) -> dict[str, object]:
+def report(ran: Ran) -> dict[str, object]:
     """Return the same for machines."""
     return {
         "execution": ran.journal.execution,
         "journal": str(ran.journal.path),
         "mirror_fault": ran.journal.mirror_fault,
         "seconds": round(ran.seconds, 3),
-        "products": _all_facts(ran, telling),
+        "products": _all_facts(ran),
     }
 
 
@@ -122,7 +123,8 @@ def show_rehearsals(found: Sequence[Rehearsal], *, as_json: bool) -> None:
         print(f"\n  a {each.verb} now would {f'be refused: {refused}' if refused else 'go ahead'}")
 
 
-def _all_facts(ran: Ran, telling: Telling) -> list[dict[str, object]]:
+def _all_facts(ran: Ran) -> list[dict[str, object]]:
+    telling = ran.telling
     both = list(zip(ran.cases, ran.outcomes, strict=True))
     points = answers([lambda pair=pair: _point(*pair) if telling.moves else {} for pair in both])
     return [
