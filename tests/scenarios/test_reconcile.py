@@ -8,7 +8,7 @@ import json
 import pytest
 
 from recovery.reconciliation.operations import INSTANCE
-from tests.scenarios.stage import new_lab
+from tests.scenarios.stage import leftovers, new_lab
 
 DEAD, TARGET = "us-east-1", "us-west-2"
 
@@ -21,8 +21,10 @@ def lab(tmp_path_factory):
     assert lab.run("kill", DEAD, "--api", "hang").returncode == 0
     moved = lab.recovery("failover", "--region", TARGET)
     assert moved.returncode == 0, moved.stdout + moved.stderr
+    run_dir = lab.run_dir
     yield lab
     assert lab.down().returncode == 0
+    assert leftovers(run_dir) == []
 
 
 def reconcile(lab, *arguments):

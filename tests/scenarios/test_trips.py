@@ -7,7 +7,7 @@ import pytest
 from tests.scenarios import trips
 from tests.scenarios.scene import Scene
 
-TRIPS, KILLS, SEED = 3, 2, 20261125
+TRIPS, KILLS, SEED = 2, 3, 20261125
 
 
 @pytest.mark.timeout(900)
