@@ -236,7 +236,7 @@ def acts_since(number):
 def finished(process):
     """Wait for a recovery that was started, and return how it ended."""
     with process:
-        out, err = process.communicate(timeout=150)
+        out, err = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 

@@ -54,11 +54,15 @@ def tell(lab: Lab, scene: Scene, chance: random.Random, kills: int) -> Trip:
         asked = finished(scene.start("--json", verb="status", region=region))
         if not all(each["protected"] for each in json.loads(asked.stdout)):
             raise BrokenOffError(f"not protected, as {region} says: {asked.stdout}")
-    for flag in ("--apply", "--check"):
-        _require(finished(scene.start(flag, verb="reconcile", region=ACTIVE)), f"reconcile {flag}")
     _await_writes(lab)
     _remove_old(scene)
     return trip
+
+
+def align(scene: Scene) -> None:
+    """Bring the stacks in line; raise BrokenOffError where something still drifts then."""
+    for flag in ("--apply", "--check"):
+        _require(finished(scene.start(flag, verb="reconcile", region=ACTIVE)), f"reconcile {flag}")
 
 
 def losses(lab: Lab, trips: list[Trip]) -> list[str]:
@@ -165,6 +169,7 @@ def main() -> int:
             print(
                 f"trip {number + 1}: {time.monotonic() - began:.0f} s, killed: {told}", flush=True
             )
+        align(scene)
         missing = losses(lab, trips)
     finally:
         scene.close()
