@@ -66,6 +66,7 @@ class Parted(Cloud):
             self.rows[OLD] = {TABLE: {"1": "a"}}
         else:
             self.refused_listeners.add(case.peer_deployment.listener_arn)
+            self.cut_off[THERE, "acl-primary", 100] = (THEIRS, 5432)
 
     def _fill_buckets(self):
         """Of each kind an object: alike, new at the active site, lost, and newer there."""
@@ -378,6 +379,23 @@ class Parted(Cloud):
 
         self.call(region, "balancers.forward", "listener", act, writes=True)
 
+    def is_denied(self, region, acl, rule):
+        return self.call(
+            region,
+            "network.is_denied",
+            str(rule),
+            lambda: (region.name, acl, rule) in self.cut_off,
+        )
+
+    def allow(self, region, acl, rule):
+        self.call(
+            region,
+            "network.allow",
+            str(rule),
+            lambda: self.cut_off.pop((region.name, acl, rule), None),
+            writes=True,
+        )
+
     def install(self, monkeypatch):
         super().install(monkeypatch)
         for function, stand_in in {
@@ -396,6 +414,8 @@ class Parted(Cloud):
             "cloud.replication.default_key": self._constant("replication.default_key", KEY),
             "cloud.balancers.is_refusing": self.is_refusing,
             "cloud.balancers.forward": self.forward,
+            "cloud.network.is_denied": self.is_denied,
+            "cloud.network.allow": self.allow,
             "database.differences.open_snapshot": lambda _: None,
             "database.differences.normalise": lambda _: None,
             "database.differences.tables": self.list_tables,

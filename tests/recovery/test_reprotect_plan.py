@@ -91,6 +91,7 @@ def assert_protected(cloud):
     assert ASIDE in cloud.protected
     assert {assigned(cloud, region) for region in REGIONS} == {("dr", 2, True)}
     assert cloud.refused_listeners == set()
+    assert cloud.cut_off == {}
     assert cloud.groups[THERE, "rlg-data-primary"][0] == 1
     assert cloud.groups[HERE, "rlg-data-dr"][0] == 2
     assert cloud.resolve("rlg-data.example") == (simulated.OURS,)

@@ -15,7 +15,7 @@ from tests.recovery import cases
 PRODUCT = "rlg-data"
 REGIONS = {"primary": "us-east-1", "dr": "us-west-2"}
 COMPONENT = "standby:infra:BucketReplication"
-DEPENDANT = "aws:ec2/launchTemplate:LaunchTemplate"
+DEPENDENT = "aws:ec2/launchTemplate:LaunchTemplate"
 
 
 def database(site):
@@ -118,7 +118,7 @@ def of_site(site, *, role, source=None, id_=None, days=7, hosts=2):
         resource(site, checkpoint.STACK, f"standby-{site}", outputs={"site": {"role": role}}),
         resource(site, checkpoint.PROVIDER, site, id_="p"),
         held,
-        resource(site, DEPENDANT, "t", id_="lt-1", dependencies=[held["urn"]]),
+        resource(site, DEPENDENT, "t", id_="lt-1", dependencies=[held["urn"]]),
         resource(site, FLEET, f"{PRODUCT}-{site}", id_="g", outputs=group),
     )
 
