@@ -213,6 +213,13 @@ def test_a_fenced_balancer_forwards_again_although_its_hosts_are_there(cloud, ru
     ]
 
 
+def test_hosts_that_are_cut_off_reach_their_database_again_although_all_else_is_there(cloud, run):
+    cloud.groups[THERE, "rlg-data-primary"] = [1, frozenset({"i-1"})]
+    cloud.refused_listeners.clear()
+    assert run(cloud).exit_code == 0
+    assert_protected(cloud)
+
+
 # After a switchover nothing was lost, and the old database is closed.
 
 
