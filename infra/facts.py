@@ -47,6 +47,8 @@ class SiteFacts:
     bucket: str
     topic_arn: str
     products: dict[str, ProductFacts]
+    hosts_acl_id: str = ""
+    """Empty in outputs that are older than it."""
 
 
 def read(site: SiteName) -> pulumi.Output[SiteFacts]:

@@ -1,4 +1,4 @@
-"""The addresses of a site: one VPC over two zones, in three layers."""
+"""The addresses of a site: one VPC over two zones, in three layers, and a control host's subnet."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LAYERS = ("public", "private", "database")
-CONTROL_LAYER = "private"
 _SUBNET_BITS = 4
+_CONTROL = 12
+"""The sixteenth of the network that the control host has for itself."""
+_THROUGH = 1000
+"""Number of the rules that let everything through; recovery's entries are below it."""
 
 
 def subnets(cidr: ipaddress.IPv4Network, zones: int) -> dict[str, tuple[str, ...]]:
@@ -27,8 +30,8 @@ def subnets(cidr: ipaddress.IPv4Network, zones: int) -> dict[str, tuple[str, ...
 
 
 def control_subnet(cidr: ipaddress.IPv4Network) -> str:
-    """Return the subnet in which a site's control host is."""
-    return subnets(cidr, 1)[CONTROL_LAYER][0]
+    """Return the subnet in which a site's control host is, and no product's."""
+    return str(list(cidr.subnets(prefixlen_diff=_SUBNET_BITS))[_CONTROL])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,9 @@ class NetworkArgs:
 class Network(pulumi.ComponentResource):
     """Balancers in public subnets, hosts in private ones, databases in ones with no way out.
 
+    Hosts are behind a network ACL of their own. It lets everything through, until recovery denies
+    them the database of a product that moved away; the control host is not behind it.
+
     Each zone has a NAT gateway of its own: losing a zone must not cut the other's hosts off
     from AWS.
     """
@@ -49,6 +55,8 @@ class Network(pulumi.ComponentResource):
     vpc_id: pulumi.Output[str]
     subnet_ids: dict[str, list[pulumi.Output[str]]]
     """Layer → subnets, in the order of the zones."""
+    control_subnet_id: pulumi.Output[str]
+    hosts_acl_id: pulumi.Output[str]
     route_table_ids: list[pulumi.Output[str]]
     """The tables of private and database subnets: those that a route to the peer concerns."""
 
@@ -74,6 +82,10 @@ class Network(pulumi.ComponentResource):
             ]
             for layer, cidrs in subnets(args.cidr, len(args.zones)).items()
         }
+        self.control_subnet_id = self._subnet(
+            f"{name}-control", control_subnet(args.cidr), args.zones[0]
+        )
+        self.hosts_acl_id = self._acl("private", [zone[-1] for zone in args.zones])
         self.route_table_ids = self._routes([zone[-1] for zone in args.zones])
         self.register_outputs({"vpc_id": self.vpc_id})
 
@@ -116,6 +128,8 @@ class Network(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[gateway]),
         )
         table = self._table(f"private-{zone}", [self.subnet_ids["private"][at]], [zone])
+        if at == 0:
+            self._associate(f"{self._name}-control", table, self.control_subnet_id)
         aws.ec2.Route(
             f"{name}-internet",
             route_table_id=table,
@@ -131,7 +145,39 @@ class Network(pulumi.ComponentResource):
         name = f"{self._name}-{layer}"
         table = aws.ec2.RouteTable(name, vpc_id=self.vpc_id, tags={"Name": name}, opts=self._own)
         for subnet, zone in zip(of_subnets, zones, strict=True):
-            aws.ec2.RouteTableAssociation(
-                f"{name}-{zone}", route_table_id=table.id, subnet_id=subnet, opts=self._own
-            )
+            self._associate(f"{name}-{zone}", table.id, subnet)
         return table.id
+
+    def _associate(self, name: str, table: pulumi.Output[str], subnet: pulumi.Output[str]) -> None:
+        aws.ec2.RouteTableAssociation(name, route_table_id=table, subnet_id=subnet, opts=self._own)
+
+    def _acl(self, layer: str, zones: Sequence[str]) -> pulumi.Output[str]:
+        """Return an ACL that lets through what the default one does.
+
+        Its rules are resources of their own: entries beside them, as recovery adds, are no
+        difference then (documentation of aws.ec2.NetworkAcl). A subnet comes behind it after
+        they are there, as a new ACL denies everything (VPC User Guide, "Custom network ACLs").
+        """
+        name = f"{self._name}-{layer}"
+        acl = aws.ec2.NetworkAcl(name, vpc_id=self.vpc_id, tags={"Name": name}, opts=self._own)
+        rules = [
+            aws.ec2.NetworkAclRule(
+                f"{name}-{way}",
+                network_acl_id=acl.id,
+                rule_number=_THROUGH,
+                egress=egress,
+                protocol="-1",
+                rule_action="allow",
+                cidr_block="0.0.0.0/0",
+                opts=self._own,
+            )
+            for way, egress in (("in", False), ("out", True))
+        ]
+        for subnet, zone in zip(self.subnet_ids[layer], zones, strict=True):
+            aws.ec2.NetworkAclAssociation(
+                f"{name}-{zone}",
+                network_acl_id=acl.id,
+                subnet_id=subnet,
+                opts=pulumi.ResourceOptions(parent=self, depends_on=rules),
+            )
+        return acl.id

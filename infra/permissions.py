@@ -79,6 +79,7 @@ def _looks() -> list[access.Statement]:
                 "ec2:DescribeImages",
                 "ec2:DescribeInstanceTypes",
                 "ec2:DescribeInstances",
+                "ec2:DescribeNetworkAcls",
                 "elasticloadbalancing:DescribeRules",
                 "elasticloadbalancing:DescribeTargetHealth",
                 "rds:DescribeDBInstanceAutomatedBackups",
@@ -117,6 +118,15 @@ def _acts(arns: _Arns) -> list[access.Statement]:
         ),
         access.allow(
             ["autoscaling:UpdateAutoScalingGroup"], arns.of_products("autoscaling", group)
+        ),
+        access.allow(
+            [
+                "ec2:CreateNetworkAclEntry",
+                "ec2:DeleteNetworkAclEntry",
+                "ec2:ReplaceNetworkAclEntry",
+            ],
+            arns.of_sites("ec2", "network-acl/*"),
+            {"StringEquals": {"aws:ResourceTag/Name": arns.host_acls()}},
         ),
         access.allow(
             ["elasticloadbalancing:ModifyListener"],
@@ -185,6 +195,10 @@ class _Arns:
             for site in self.settings.sites.values()
             for product in self.settings.products
         ]
+
+    def host_acls(self) -> list[str]:
+        """Return the names of the network ACLs that hosts are behind; AWS gives their ids."""
+        return [f"{self.settings.organisation}-{site}-private" for site in self.settings.sites]
 
     def tables(self) -> list[str]:
         table = naming.control_table(self.settings.organisation)

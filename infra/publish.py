@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from infra.products import Product
     from infra.settings import Settings, SiteName
 
+FENCE_RULE = 100
+"""Number of the first product's entry in the ACL of a site's hosts."""
+
 HealthChecks = dict[str, dict[str, str]]
 """Product → site → health check."""
 
@@ -91,13 +94,17 @@ def assemble(
             for site in settings.sites.values()
         },
         products=tuple(
-            _product(product, facts, health_checks[product.name]) for product in settings.products
+            _product(product, facts, health_checks[product.name], FENCE_RULE + at)
+            for at, product in enumerate(settings.products)
         ),
     )
 
 
 def _product(
-    product: Product, facts: Mapping[SiteName, SiteFacts], health_checks: Mapping[str, str]
+    product: Product,
+    facts: Mapping[SiteName, SiteFacts],
+    health_checks: Mapping[str, str],
+    rule: int,
 ) -> topology.Product:
     return topology.Product(
         name=product.name,
@@ -111,13 +118,24 @@ def _product(
         api_tests=product.api_tests,
         contacts=product.contacts,
         deployments={
-            site: _deployment(product, of_site.products[product.name], health_checks[site])
+            site: _deployment(
+                product,
+                of_site.products[product.name],
+                health_checks[site],
+                _fence(of_site.hosts_acl_id, rule),
+            )
             for site, of_site in facts.items()
         },
     )
 
 
-def _deployment(product: Product, facts: ProductFacts, health_check: str) -> topology.Deployment:
+def _fence(acl: str, rule: int) -> topology.Fence | None:
+    return topology.Fence(acl=acl, rule=rule) if acl else None
+
+
+def _deployment(
+    product: Product, facts: ProductFacts, health_check: str, fence: topology.Fence | None
+) -> topology.Deployment:
     return topology.Deployment(
         database=facts.database,
         database_name=product.database_name,
@@ -136,4 +154,5 @@ def _deployment(product: Product, facts: ProductFacts, health_check: str) -> top
         file_bucket=facts.file_bucket,
         frontend_bucket=facts.frontend_bucket,
         health_check=health_check,
+        fence=fence,
     )

@@ -14,7 +14,7 @@ from infra.credentials import Credentials, CredentialsArgs
 from infra.database import Birth, Database, DatabaseArgs
 from infra.firewall import ControlFirewall, ControlFirewallArgs, Firewall, FirewallArgs
 from infra.hosts import Hosts, HostsArgs
-from infra.network import CONTROL_LAYER, Network, NetworkArgs, control_subnet, subnets
+from infra.network import Network, NetworkArgs, control_subnet, subnets
 from infra.region import Region, connect
 from infra.service import Balancer, BalancerArgs
 from infra.storage import Bucket, BucketArgs, Key
@@ -59,7 +59,8 @@ def build(settings: Settings, placement: Placement) -> None:
             "zone_id": ground.zone_id,
             "vpc_id": network.vpc_id,
             "route_table_ids": network.route_table_ids,
-            "control_subnet_id": network.subnet_ids[CONTROL_LAYER][0],
+            "control_subnet_id": network.control_subnet_id,
+            "hosts_acl_id": network.hosts_acl_id,
             "control_group_id": ground.control.group_id,
             "key_arn": key.arn,
             "bucket": own.bucket,

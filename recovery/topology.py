@@ -50,6 +50,16 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """Where a product's hosts can be cut off from its database: the network ACL they are behind."""
+
+    acl: str
+    """Id of the ACL."""
+    rule: int
+    """Number of the outbound entry that is the product's; lower than those that let through."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """One product at one site."""
 
@@ -73,6 +83,8 @@ class Deployment:
     frontend_bucket: str
     health_check: str
     """Id of the Route 53 health check of this site's failover record."""
+    fence: Fence | None = None
+    """None in a document that was published before there was one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

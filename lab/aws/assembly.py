@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.aws import (
+    acls,
     autoscaling,
     cloudwatch,
     ec2,
@@ -95,6 +96,7 @@ def build(context: Context, options: Options) -> Server:
     route53.install()
     health_checks.install(checks)
     ec2.install()
+    acls.install()
     iam.install()
     keepers.install()
     rds_groups.install()

@@ -14,6 +14,7 @@ from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
 from moto.route53.models import route53_backends
 
+from lab.aws.acls import kept_from
 from lab.aws.addresses import Balancers, loopback
 from lab.aws.context import ACCOUNT
 from lab.aws.rds_servers import LINK_PORT
@@ -124,6 +125,11 @@ class World:
                 "port": int(database.instance.port or _POSTGRES_PORT),
                 "socket": str(database.folder / "socket"),
                 "state": self._state(database),
+                "closed_to": kept_from(
+                    database.region,
+                    database.address,
+                    int(database.instance.port or _POSTGRES_PORT),
+                ),
             }
             for database in self._servers
         ]

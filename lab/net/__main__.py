@@ -44,8 +44,15 @@ async def _serve(run_dir: Path, url: str, control: str) -> None:
     server = await asyncio.start_server(arrived, address, int(port))
     tasks = [asyncio.create_task(_follow(network, url)), asyncio.create_task(health.report())]
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        # Both: Python 3.11's wait_for forgets a cancellation that comes with its answer (CPython
+        # gh-86296).
+        for task in tasks:
+            task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, tasks[0].cancel)
+        loop.add_signal_handler(number, end)
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:

@@ -12,6 +12,7 @@ import struct
 from pathlib import Path
 from typing import cast
 
+from lab.net.denial import Denial
 from lab.net.relay import Delay, Half, join, reset
 
 # Protocol's own numbers: "Message Formats", SSLRequest, GSSENCRequest, CancelRequest.
@@ -66,6 +67,7 @@ class Endpoint(Door):
     ) -> None:
         super().__init__(address=address, port=port, socket_folder=socket_folder)
         self.context = context
+        self.denial = Denial()
 
     def _arrival(self) -> asyncio.Protocol:
         return _Negotiation(self)
@@ -116,7 +118,19 @@ async def _connect(near: Half, far: Half, server_socket: str) -> None:
     if transport.is_closing() and far.transport:
         far.transport.close()
         return
-    transport.resume_reading()
+    near.read_on()
+
+
+class _Client(Half):
+    """A client's connection, once it speaks TLS."""
+
+    def __init__(self, door: Endpoint) -> None:
+        super().__init__(live=door.live)
+        self._denial = door.denial
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._denial.forget(self)
+        super().connection_lost(exc)
 
 
 class _Negotiation(asyncio.Protocol):
@@ -125,20 +139,31 @@ class _Negotiation(asyncio.Protocol):
     def __init__(self, door: Endpoint) -> None:
         self._door = door
         self._received = b""
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self.transport = cast("asyncio.Transport", transport)
         self._door.live.add(transport)
         loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(_STARTUP_TIMEOUT, self._transport.abort)
+        self._deadline = loop.call_later(_STARTUP_TIMEOUT, self.transport.abort)
+        self._door.denial.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's
         self._done()
 
+    def hold(self) -> None:
+        """Hear nothing: also no request for encryption is answered."""
+        if self.transport:
+            self.transport.pause_reading()
+
+    def release(self) -> None:
+        """Hear again."""
+        if self.transport:
+            self.transport.resume_reading()
+
     def data_received(self, data: bytes) -> None:
-        transport = self._transport
+        transport = self.transport
         if transport is None:
             return
         self._received += data
@@ -165,7 +190,7 @@ class _Negotiation(asyncio.Protocol):
             transport.abort()
 
     async def _encrypt(self, transport: asyncio.Transport) -> None:
-        near = Half(live=self._door.live)
+        near = _Client(self._door)
         loop = asyncio.get_running_loop()
         try:
             encrypted = await loop.start_tls(
@@ -180,6 +205,7 @@ class _Negotiation(asyncio.Protocol):
             return
         encrypted.pause_reading()
         near.connection_made(encrypted)
+        self._door.denial.admit(near)
         far = Half(live=self._door.live)
         join(near, far)
         await _connect(near, far, self._door.server_socket)
@@ -213,5 +239,6 @@ class _Negotiation(asyncio.Protocol):
     def _done(self) -> None:
         if self._deadline:
             self._deadline.cancel()
-        if self._transport:
-            self._door.live.discard(self._transport)
+        self._door.denial.forget(self)
+        if self.transport:
+            self._door.live.discard(self.transport)

@@ -11,7 +11,7 @@ from lab.net.authority import Authority
 from lab.net.balancer import Port
 from lab.net.databases import Endpoint, LinkDoor
 from lab.net.health import Health
-from lab.net.world import Link, World
+from lab.net.world import Database, Link, World
 
 _SHORTEST_KEEP_ALIVE = 1.0
 
@@ -59,6 +59,10 @@ class Network:
                     continue
                 self._open[key] = opening
         self._update(world)
+        for database in world.databases:
+            endpoint = self._open.get(_endpoint_key(database))
+            if isinstance(endpoint, Endpoint):
+                await endpoint.denial.close_to(database.closed_to)
         self.version = world.version
 
     def close(self) -> None:
@@ -83,8 +87,7 @@ class Network:
                     )
         for database in world.databases:
             if world.is_up(database.region) and database.state == "up":
-                key = ("database", database.endpoint, database.address, database.port)
-                wanted[*key, database.socket] = partial(
+                wanted[_endpoint_key(database)] = partial(
                     self._endpoint,
                     database.endpoint,
                     database.address,
@@ -133,6 +136,11 @@ class Network:
                     port.keep_alive = _compressed(balancer.keep_alive, world.speed)
                     port.names = names
                     port.forget_except(targets)
+
+
+def _endpoint_key(database: Database) -> Hashable:
+    key = ("database", database.endpoint, database.address, database.port)
+    return (*key, database.socket)
 
 
 def _compressed(keep_alive: float, speed: float) -> float:

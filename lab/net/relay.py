@@ -45,6 +45,8 @@ class Half(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._early: list[bytes] = []
         self._ended = False
+        self._held = False
+        self._other_is_full = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, and write what the other read before."""
@@ -79,15 +81,34 @@ class Half(asyncio.Protocol):
         if not self._waiting:
             self._end_other(broken=exc is not None)
 
+    def hold(self) -> None:
+        """Take nothing more from this side, as where its packets are dropped, until `release`."""
+        self._held = True
+        if self.transport:
+            self.transport.pause_reading()
+
+    def release(self) -> None:
+        """Take again what comes from this side."""
+        self._held = False
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Read this side unless something else forbids it."""
+        full = self._other_is_full or self._waiting_bytes > _MOST_DELAYED
+        if self.transport and not (self._held or full or self._ended):
+            self.transport.resume_reading()
+
     def pause_writing(self) -> None:
         """Stop reading on the other side: this one is slow to write to."""
         if self.other and self.other.transport:
+            self.other._other_is_full = True
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Let the other side be read again."""
-        if self.other and self.other.transport and self.other._waiting_bytes <= _MOST_DELAYED:
-            self.other.transport.resume_reading()
+        if self.other:
+            self.other._other_is_full = False
+            self.other.read_on()
 
     def _pass_on(self, data: bytes) -> None:
         if self.other and self.other.transport:
@@ -111,8 +132,7 @@ class Half(asyncio.Protocol):
             self._schedule()
         elif self._ended:
             self._end_other(broken=False)
-        if self._waiting_bytes <= _MOST_DELAYED and self.transport and not self._ended:
-            self.transport.resume_reading()
+        self.read_on()
 
     def _end_other(self, *, broken: bool) -> None:
         if self.other is None or self.other.transport is None:

@@ -110,6 +110,8 @@ class Database:
     """Folder of the server's Unix socket."""
     port: int = 5432
     state: Literal["up", "down"] = "up"
+    closed_to: tuple[str, ...] = ()
+    """Ids of the instances whose packets a network ACL keeps from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

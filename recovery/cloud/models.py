@@ -21,7 +21,17 @@ OPERATIONS: dict[str, frozenset[str]] = {
     "autoscaling": frozenset({"DescribeAutoScalingGroups", "UpdateAutoScalingGroup"}),
     "cloudwatch": frozenset({"DescribeAlarms", "GetMetricStatistics", "PutMetricData"}),
     "dynamodb": frozenset({"GetItem", "PutItem", "DescribeEndpoints"}),
-    "ec2": frozenset({"DescribeImages", "DescribeInstances", "DescribeInstanceTypes"}),
+    "ec2": frozenset(
+        {
+            "CreateNetworkAclEntry",
+            "DeleteNetworkAclEntry",
+            "DescribeImages",
+            "DescribeInstanceTypes",
+            "DescribeInstances",
+            "DescribeNetworkAcls",
+            "ReplaceNetworkAclEntry",
+        }
+    ),
     "elbv2": frozenset({"DescribeRules", "DescribeTargetHealth", "ModifyListener", "ModifyRule"}),
     "rds": frozenset(
         {

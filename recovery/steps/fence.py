@@ -2,7 +2,8 @@
 
 Everything is tried at once, each call once and for at most two seconds, and every result is
 told. It shortens what the old site's guards would do by themselves; where nothing answers, theirs
-is the proof (steps/proof.py).
+is the proof (steps/proof.py). The network's entry is the one that also stops what runs there
+without a guard.
 
 Nothing here touches the old database's catalogue: to revoke a login or close the database there
 would replicate to the standby like any other write, and lock out the site that takes over.
@@ -10,13 +11,14 @@ would replicate to the standby like any other write, and lock out the site that 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from recovery import assignment
+from recovery import assignment, names
 from recovery.assignment import Assignment
-from recovery.cloud import balancers, hosts
-from recovery.engine.errors import RefusedError
+from recovery.cloud import balancers, databases, hosts, network
+from recovery.engine.errors import OutsideError, PassingError, RefusedError
 from recovery.engine.parallel import answers
 from recovery.steps.case import PEER_SECONDS, Case
 
@@ -62,6 +64,7 @@ class Fencing:
 
 
 ASSIGNMENT = "assignment in its table"
+NETWORK = "hosts cut off from its database"
 
 
 def fence(case: Case, target: Assignment) -> Fencing:
@@ -73,6 +76,7 @@ def fence(case: Case, target: Assignment) -> Fencing:
         ),
         "balancer refuses": lambda: balancers.refuse(case.there, old.listener_arn),
         "hosts scaled to none": lambda: hosts.scale(case.there, old.host_group, 0),
+        NETWORK: lambda: _cut_off(case, until=time.monotonic() + PEER_SECONDS),
     }
     tried = answers([lambda way=way: _try(way) for way in ways.values()], seconds=PEER_SECONDS)
     return Fencing(
@@ -85,6 +89,29 @@ def fence(case: Case, target: Assignment) -> Fencing:
             for what, failed in zip(ways, tried, strict=True)
         )
     )
+
+
+def _cut_off(case: Case, *, until: float) -> None:
+    """Close the old site's network between its hosts and its database, in three calls.
+
+    RDS gives an address to a database's name only, and another one after a failover between its
+    zones. Nothing is asked after `until`, when nobody waits for it any more.
+    """
+    old = case.peer_deployment
+    if old.fence is None:
+        raise OutsideError("the topology names no network ACL; run pulumi up of the three stacks")
+    database = databases.describe(case.there, old.database)
+    if database is None or database.host is None:
+        raise OutsideError(f"{old.database} has no endpoint in {case.there.name}")
+    _require_time(until)
+    address, *_ = names.resolve(database.host, case.resolver)
+    _require_time(until)
+    network.deny(case.there, old.fence.acl, old.fence.rule, address=address, port=database.port)
+
+
+def _require_time(until: float) -> None:
+    if time.monotonic() >= until:
+        raise PassingError("no answer in time")
 
 
 def _try(way: Callable[[], None]) -> RefusedError | None:

@@ -1,8 +1,8 @@
-"""The protected site's hosts and balancer as a standby has them."""
+"""The protected site's hosts, balancer and network as a standby has them."""
 
 from __future__ import annotations
 
-from recovery.cloud import balancers, hosts
+from recovery.cloud import balancers, hosts, network
 from recovery.engine.plan import Report, Seen
 from recovery.steps.case import Case
 from recovery.steps.waiting import watch
@@ -15,6 +15,8 @@ def is_armed(case: Case) -> Seen:
     there, wanted = case.turned.here, case.peer_deployment
     if balancers.is_refusing(there, wanted.listener_arn):
         return Seen(holds=False, text=f"the balancer in {there.name} refuses, as it was fenced")
+    if wanted.fence and network.is_denied(there, wanted.fence.acl, wanted.fence.rule):
+        return Seen(holds=False, text=f"hosts in {there.name} are cut off from their database")
     group = hosts.describe(there, wanted.host_group)
     if group is None:
         return Seen(holds=False, text=f"there is no host group {wanted.host_group}")
@@ -27,7 +29,7 @@ def is_armed(case: Case) -> Seen:
 
 
 def arm(case: Case, report: Report) -> None:
-    """Let the balancer forward again, and scale the hosts to the standby's size.
+    """Undo the fencing of network and balancer, and scale the hosts to the standby's size.
 
     Its hosts start nothing: their guards obey the assignment. Hosts that do not come deviate.
     """
@@ -37,6 +39,8 @@ def arm(case: Case, report: Report) -> None:
         for service in case.product.services
         if service.name in wanted.target_groups
     }
+    if wanted.fence:
+        network.allow(there, wanted.fence.acl, wanted.fence.rule)
     balancers.forward(there, wanted.listener_arn, paths)
     hosts.scale(there, wanted.host_group, wanted.hosts_standby)
     if not watch(lambda: is_armed(case), report, seconds=PATIENCE_SECONDS):

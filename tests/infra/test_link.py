@@ -341,7 +341,7 @@ def test_a_control_host_stands_in_each_site_and_ssm_alone_reaches_it(
         host = hosts[REGIONS[of.stack]]
         assert host["subnetId"] == site["control_subnet_id"]
         assert host["vpcSecurityGroupIds"] == [site["control_group_id"]]
-        assert "private" in host["subnetId"]
+        assert host["subnetId"].endswith("-control-id")
         assert not [
             each
             for each in of.of("vpc:SecurityGroupIngressRule")

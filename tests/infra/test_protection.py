@@ -163,7 +163,7 @@ def test_databases_have_no_way_out_and_only_hosts_and_control_have_one_in(
         f"rlg-data-{place}-hosts-id",
         f"rlg-fans-{place}-hosts-id",
         f"rlg-{place}-control-id",
-        {"primary": "10.20.64.0/20", "dr": "10.10.64.0/20"}[place],
+        {"primary": "10.20.192.0/20", "dr": "10.10.192.0/20"}[place],
     }
     internet = {each.inputs["routeTableId"] for each in site.of("ec2:Route")}
     assert not [table for table in internet if "database" in table]

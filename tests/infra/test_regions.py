@@ -71,7 +71,7 @@ def test_networks_of_the_sites_never_overlap_and_their_zones_differ(
     primary: Declaration, dr: Declaration
 ) -> None:
     subnets = [each.inputs["cidrBlock"] for of in (primary, dr) for each in of.of("ec2:Subnet")]
-    assert len(set(subnets)) == len(subnets) == 12
+    assert len(set(subnets)) == len(subnets) == 14
     for of in (primary, dr):
         zones = {each.inputs["availabilityZone"] for each in of.of("ec2:Subnet")}
         assert zones == {f"{REGIONS[of.stack]}a", f"{REGIONS[of.stack]}b"}

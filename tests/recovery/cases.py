@@ -4,6 +4,7 @@ from recovery.cloud.client import Region
 from recovery.steps.case import Accepted, Case
 from recovery.topology import (
     Deployment,
+    Fence,
     Guard,
     Product,
     Request,
@@ -33,6 +34,7 @@ def deployment(site, region):
         file_bucket=f"rlg-data-files-1-{region}",
         frontend_bucket=f"rlg-data-frontend-1-{region}",
         health_check=f"hc-{site}",
+        fence=Fence(acl=f"acl-{site}", rule=100),
     )
 
 

@@ -76,6 +76,7 @@ class Parted(Cloud):
             self.rows[OLD] = {TABLE: {"1": "a"}}
         else:
             self.refused_listeners.add(case.peer_deployment.listener_arn)
+            self.cut_off[THERE, "acl-primary", 100] = (THEIRS, 5432)
 
     def _fill_buckets(self):
         """Of each kind an object: alike, new at the active site, lost, and newer there."""
@@ -399,6 +400,23 @@ class Parted(Cloud):
 
         self.call(region, "balancers.forward", "listener", act, writes=True)
 
+    def is_denied(self, region, acl, rule):
+        return self.call(
+            region,
+            "network.is_denied",
+            str(rule),
+            lambda: (region.name, acl, rule) in self.cut_off,
+        )
+
+    def allow(self, region, acl, rule):
+        self.call(
+            region,
+            "network.allow",
+            str(rule),
+            lambda: self.cut_off.pop((region.name, acl, rule), None),
+            writes=True,
+        )
+
     def install(self, monkeypatch):
         super().install(monkeypatch)
         for function, stand_in in {
@@ -417,6 +435,8 @@ class Parted(Cloud):
             "cloud.replication.default_key": self.default_key,
             "cloud.balancers.is_refusing": self.is_refusing,
             "cloud.balancers.forward": self.forward,
+            "cloud.network.is_denied": self.is_denied,
+            "cloud.network.allow": self.allow,
             "database.differences.open_snapshot": lambda _: None,
             "database.differences.normalise": lambda _: None,
             "database.differences.tables": self.list_tables,

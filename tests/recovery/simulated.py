@@ -118,6 +118,8 @@ class Cloud:
         self.published = []
         self.claims = {}
         self.refused_listeners = set()
+        self.cut_off = {}
+        """(region, ACL, rule) → the address and port that its hosts do not reach."""
         self.finding = findings.ok("journey", "3 requests")
         self.old_balancer = 503
         """What the old site's balancer answers to a write."""
@@ -346,6 +348,12 @@ class Cloud:
             writes=True,
         )
 
+    def deny(self, region, acl, rule, *, address, port):
+        def act():
+            self.cut_off[region.name, acl, rule] = (address, port)
+
+        self.call(region, "network.deny", str(rule), act, writes=True)
+
     def publish_metric(self, region, namespace, values):
         ((_, dimensions, value),) = values
 
@@ -444,6 +452,7 @@ class Cloud:
             "hosts.scale": self.scale,
             "balancers.targets": self.targets,
             "balancers.refuse": self.refuse,
+            "network.deny": self.deny,
             "metrics.publish": self.publish_metric,
             "metrics.latest": self.latest_metric,
             "objects.read": self.read_object,

@@ -17,6 +17,7 @@ from recovery.engine.errors import StepFailedError
 from recovery.engine.journal import Journal
 from recovery.engine.progress import Progress
 from recovery.execution import execute, takeover_of
+from recovery.names import UnresolvedError
 from recovery.steps import proof
 from recovery.verification import findings, recording
 from tests.recovery import simulated
@@ -190,6 +191,48 @@ def test_a_peer_that_was_fenced_does_not_keep_the_new_active_from_being_recorded
 
 def recovery_point(cloud):
     return json.loads(cloud.objects[naming.recovery_point_key("rlg-data", 2)])
+
+
+def test_the_old_hosts_are_cut_off_from_the_address_that_their_database_has(cloud, fail_over):
+    assert fail_over().exit_code == 0
+    assert cloud.cut_off == {(THERE, "acl-primary", 100): (simulated.THEIRS, 5432)}
+    assert recovery_point(cloud)["fencing"] == (
+        "confirmed: assignment in its table, balancer refuses, hosts scaled to none, "
+        "hosts cut off from its database"
+    )
+
+
+@pytest.mark.parametrize("function", ["network.deny", "names.resolve", "the topology"])
+def test_a_network_that_cannot_be_closed_is_told_and_holds_nothing_up(
+    cloud, fail_over, monkeypatch, function
+):
+    case = cloud.case()
+    if function == "the topology":
+        case = without_fence(case)
+    elif function == "names.resolve":
+        monkeypatch.setattr("recovery.names.resolve", no_database_resolves(cloud))
+    else:
+        cloud.refusals[function] = simulated.rejected("NetworkAclEntryLimitExceeded")
+    assert fail_over(case).exit_code == 0
+    assert_recovered(cloud)
+    assert cloud.cut_off == {}
+    assert recovery_point(cloud)["fencing"].endswith("; not: hosts cut off from its database")
+
+
+def without_fence(case):
+    """Return the case as a topology tells it that was published before there was a fence."""
+    sites = case.product.deployments
+    old = {name: replace(each, fence=None) for name, each in sites.items()}
+    return replace(case, product=replace(case.product, deployments=old))
+
+
+def no_database_resolves(cloud):
+    def resolve(name, resolver=None):
+        if name.endswith(THERE):
+            raise UnresolvedError(f"{name} has no address")
+        return cloud.resolve(name, resolver)
+
+    return resolve
 
 
 def test_a_dark_peer_is_left_unfenced_and_its_guards_are_outwaited(cloud, fail_over):

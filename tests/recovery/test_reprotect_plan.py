@@ -91,6 +91,7 @@ def assert_protected(cloud):
     assert ASIDE in cloud.protected
     assert {assigned(cloud, region) for region in REGIONS} == {("dr", 2, True)}
     assert cloud.refused_listeners == set()
+    assert cloud.cut_off == {}
     assert cloud.groups[THERE, "rlg-data-primary"][0] == 1
     assert cloud.groups[HERE, "rlg-data-dr"][0] == 2
     assert cloud.resolve("rlg-data.example") == (simulated.OURS,)
@@ -210,6 +211,13 @@ def test_a_fenced_balancer_forwards_again_although_its_hosts_are_there(cloud, ru
     assert list(cloud.forwarding.values()) == [
         {"/api/*": "rlg-data/api", "/auth/*": "rlg-data/auth"}
     ]
+
+
+def test_hosts_that_are_cut_off_reach_their_database_again_although_all_else_is_there(cloud, run):
+    cloud.groups[THERE, "rlg-data-primary"] = [1, frozenset({"i-1"})]
+    cloud.refused_listeners.clear()
+    assert run(cloud).exit_code == 0
+    assert_protected(cloud)
 
 
 # After a switchover nothing was lost, and the old database is closed.

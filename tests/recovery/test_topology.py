@@ -42,3 +42,11 @@ def test_a_product_without_a_deployment_at_a_site_is_refused():
     del document["products"][0]["deployments"]["dr"]
     with pytest.raises(MalformedTopologyError, match="rlg-data has no deployment at"):
         decode(json.dumps(document).encode())
+
+
+def test_a_document_from_before_there_was_a_fence_is_read():
+    document = json.loads(encode(topology()))
+    for deployment in document["products"][0]["deployments"].values():
+        del deployment["fence"]
+    read = decode(json.dumps(document).encode())
+    assert [each.fence for each in read.products[0].deployments.values()] == [None, None]

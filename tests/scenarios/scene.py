@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import boto3
+import psycopg2
 
 from lab import control, environment, report
 from lab.control import ENDPOINT
@@ -267,3 +268,35 @@ def eventually(holds, seconds=PATIENCE_SECONDS):
         assert time.monotonic() < until
         time.sleep(0.1)
     return found
+
+
+def connected(scene, region):
+    """A session in the product's database in that region, with the product's own rights."""
+    session = psycopg2.connect(**target(scene, region))
+    session.autocommit = True
+    return session
+
+
+def target(scene, region):
+    """What such a session says to reach the database."""
+    site = next(each for each in scene.topology.sites.values() if each.region == region)
+    product = next(each for each in scene.topology.products if each.name == PRODUCT)
+    deployment = product.deployments[site.name]
+    (found,) = scene.aws("rds", region).describe_db_instances(
+        DBInstanceIdentifier=deployment.database
+    )["DBInstances"]
+    secret = json.loads(
+        scene.aws("secretsmanager", region).get_secret_value(SecretId=deployment.secret)[
+            "SecretString"
+        ]
+    )
+    host = found["Endpoint"]["Address"]
+    return {
+        "host": host,
+        "hostaddr": names.resolve(host, environment.RESOLVER)[0],
+        "dbname": deployment.database_name,
+        "user": secret["username"],
+        "password": secret["password"],
+        "sslmode": "verify-full",
+        "sslrootcert": scene.lab.environment()["PGSSLROOTCERT"],
+    }

@@ -9,12 +9,11 @@ import os
 import signal
 import time
 
-import psycopg2
 import pytest
 
-from lab import customers, environment, ledger, outage
-from recovery import names, naming
-from tests.scenarios.scene import ACTIVE, PRODUCT, TARGET, Scene, eventually, finished
+from lab import customers, ledger, outage
+from recovery import naming
+from tests.scenarios.scene import ACTIVE, PRODUCT, TARGET, Scene, connected, eventually, finished
 
 BEHIND_SECONDS = 2
 """For so long nothing replicates before the region dies: what is lost then is known to exist."""
@@ -51,33 +50,6 @@ def ledger_files(scene, region, epoch):
         ].read()
         for each in found
     }
-
-
-def connected(scene, region):
-    """A session in the product's database in that region, with the product's own rights."""
-    site = next(each for each in scene.topology.sites.values() if each.region == region)
-    product = next(each for each in scene.topology.products if each.name == PRODUCT)
-    deployment = product.deployments[site.name]
-    (found,) = scene.aws("rds", region).describe_db_instances(
-        DBInstanceIdentifier=deployment.database
-    )["DBInstances"]
-    secret = json.loads(
-        scene.aws("secretsmanager", region).get_secret_value(SecretId=deployment.secret)[
-            "SecretString"
-        ]
-    )
-    host = found["Endpoint"]["Address"]
-    session = psycopg2.connect(
-        host=host,
-        hostaddr=names.resolve(host, environment.RESOLVER)[0],
-        dbname=deployment.database_name,
-        user=secret["username"],
-        password=secret["password"],
-        sslmode="verify-full",
-        sslrootcert=scene.lab.environment()["PGSSLROOTCERT"],
-    )
-    session.autocommit = True
-    return session
 
 
 def are_served(lab):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lab.provision.rows import (
+    acls,
     alarms,
     balancing,
     buckets,
@@ -33,6 +34,7 @@ ROWS: dict[str, Row] = {
     row.type: row
     for rows in (
         network.ROWS,
+        acls.ROWS,
         routes.ROWS,
         security.ROWS,
         hosts.ROWS,

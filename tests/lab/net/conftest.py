@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import psycopg2
 import pytest
+
+from lab.data import postgres
 
 
 class FakeWorld:
@@ -171,3 +174,51 @@ def _spawn(
 def _end(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) in {0, -signal.SIGTERM}
+
+
+ENDPOINT = "rlg-data-primary-1.cafe.us-east-1.rds.amazonaws.com"
+EAST, WEST = "us-east-1", "us-west-2"
+ADDRESS, LINK = "127.77.1.1", "127.77.1.2"
+USER, PASSWORD = "standby", "p'w \\d"
+
+
+@pytest.fixture(name="server", scope="module")
+def _server() -> Iterator[postgres.Server]:
+    run_dir = Path(tempfile.mkdtemp(prefix="standby-net-", dir="/tmp"))
+    run_dir.chmod(0o755)
+    server = postgres.initialise(
+        run_dir / "pg" / "rlg-data-primary-1",
+        username=USER,
+        password=PASSWORD,
+        database="rlg",
+        parameters={},
+    )
+    yield server
+    server.kill()
+    shutil.rmtree(run_dir)
+
+
+@pytest.fixture(name="port")
+def _port(network: RunningNetwork, server: postgres.Server, free_port: Callable[[str], int]) -> int:
+    port = free_port(ADDRESS)
+    database = {"id": "rlg-data-primary-1", "region": EAST, "arn": "arn:db", "endpoint": ENDPOINT}
+    database |= {"address": ADDRESS, "port": port, "socket": str(server.socket_folder)}
+    network.set(databases=[database | {"state": "up"}])
+    return port
+
+
+def connect(network: RunningNetwork, port: int, **changes: Any) -> Any:
+    return psycopg2.connect(
+        **{
+            "host": ENDPOINT,
+            "hostaddr": ADDRESS,
+            "port": port,
+            "user": USER,
+            "password": PASSWORD,
+            "dbname": "rlg",
+            "sslmode": "verify-full",
+            "sslrootcert": str(network.ca),
+            "connect_timeout": 10,
+        }
+        | changes
+    )

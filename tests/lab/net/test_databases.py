@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import shutil
 import socket
 import struct
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -16,6 +13,7 @@ import pytest
 from psycopg2.errors import QueryCanceled, UndefinedTable
 
 from lab.data import postgres
+from tests.lab.net.conftest import ADDRESS, EAST, LINK, USER, WEST, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,53 +21,6 @@ if TYPE_CHECKING:
     from tests.lab.net.conftest import RunningNetwork
 
     Eventually = Callable[..., Any]
-
-ENDPOINT = "rlg-data-primary-1.cafe.us-east-1.rds.amazonaws.com"
-EAST, WEST = "us-east-1", "us-west-2"
-ADDRESS, LINK = "127.77.1.1", "127.77.1.2"
-USER, PASSWORD = "standby", "p'w \\d"
-
-
-@pytest.fixture(name="server", scope="module")
-def _server() -> Iterator[postgres.Server]:
-    run_dir = Path(tempfile.mkdtemp(prefix="standby-net-", dir="/tmp"))
-    run_dir.chmod(0o755)
-    server = postgres.initialise(
-        run_dir / "pg" / "rlg-data-primary-1",
-        username=USER,
-        password=PASSWORD,
-        database="rlg",
-        parameters={},
-    )
-    yield server
-    server.kill()
-    shutil.rmtree(run_dir)
-
-
-@pytest.fixture(name="port")
-def _port(network: RunningNetwork, server: postgres.Server, free_port: Callable[[str], int]) -> int:
-    port = free_port(ADDRESS)
-    database = {"id": "rlg-data-primary-1", "region": EAST, "arn": "arn:db", "endpoint": ENDPOINT}
-    database |= {"address": ADDRESS, "port": port, "socket": str(server.socket_folder)}
-    network.set(databases=[database | {"state": "up"}])
-    return port
-
-
-def connect(network: RunningNetwork, port: int, **changes: Any) -> Any:
-    return psycopg2.connect(
-        **{
-            "host": ENDPOINT,
-            "hostaddr": ADDRESS,
-            "port": port,
-            "user": USER,
-            "password": PASSWORD,
-            "dbname": "rlg",
-            "sslmode": "verify-full",
-            "sslrootcert": str(network.ca),
-            "connect_timeout": 10,
-        }
-        | changes
-    )
 
 
 def test_the_endpoint_speaks_tls_under_its_own_name(network: RunningNetwork, port: int) -> None:

@@ -47,6 +47,20 @@ aws.ec2.Route(
 aws.ec2.RouteTableAssociation(
     "public-a", route_table_id=table.id, subnet_id=subnets[0].id, opts=here
 )
+acl = aws.ec2.NetworkAcl("hosts", vpc_id=vpc.id, tags=own, opts=here)
+aws.ec2.NetworkAclRule(
+    "hosts-out",
+    network_acl_id=acl.id,
+    rule_number=1000,
+    egress=True,
+    protocol="-1",
+    rule_action="allow",
+    cidr_block="0.0.0.0/0",
+    opts=here,
+)
+aws.ec2.NetworkAclAssociation(
+    "hosts", network_acl_id=acl.id, subnet_id=subnets[0].id, opts=here
+)
 other = aws.ec2.Vpc("other", cidr_block="10.1.0.0/16", opts=here)
 peering = aws.ec2.VpcPeeringConnection(
     "peering", vpc_id=vpc.id, peer_vpc_id=other.id, peer_region="eu-west-1", opts=here

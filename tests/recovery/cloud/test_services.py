@@ -9,6 +9,7 @@ from recovery.cloud import (
     hosts,
     identity,
     metrics,
+    network,
     objects,
     parameters,
     quotas,
@@ -346,3 +347,52 @@ def test_people_are_told_with_a_subject_that_sns_takes(region, aws):
 
     with pytest.raises(errors.NotFoundError):
         topics.publish(region, topic + "-none", "s", "t", "id-2")
+
+
+@pytest.fixture
+def acl(aws):
+    vpc = aws("ec2").create_vpc(CidrBlock="10.10.0.0/16")["Vpc"]["VpcId"]
+    return aws("ec2").create_network_acl(VpcId=vpc)["NetworkAcl"]["NetworkAclId"]
+
+
+def entries(aws, acl):
+    found = aws("ec2").describe_network_acls(NetworkAclIds=[acl])["NetworkAcls"][0]["Entries"]
+    return [each for each in found if each["RuleNumber"] == 100]
+
+
+def test_an_address_is_denied_to_what_leaves_and_a_second_time_under_its_new_address(
+    region, aws, acl
+):
+    network.deny(region, acl, 100, address="10.10.64.7", port=5432)
+    network.deny(region, acl, 100, address="10.10.64.7", port=5432)
+    network.deny(region, acl, 100, address="10.10.80.9", port=5432)
+
+    (entry,) = entries(aws, acl)
+    assert (entry["Egress"], entry["Protocol"], entry["RuleAction"]) == (True, "6", "deny")
+    assert entry["CidrBlock"] == "10.10.80.9/32"
+    assert entry["PortRange"] == {"From": 5432, "To": 5432}
+    assert network.is_denied(region, acl, 100)
+
+
+def test_what_enters_is_no_entry_of_ours(region, aws, acl):
+    aws("ec2").create_network_acl_entry(
+        NetworkAclId=acl,
+        RuleNumber=100,
+        Egress=False,
+        Protocol="-1",
+        RuleAction="allow",
+        CidrBlock="0.0.0.0/0",
+    )
+    assert not network.is_denied(region, acl, 100)
+
+
+def test_allowing_takes_the_entry_away(region, aws, acl):
+    network.deny(region, acl, 100, address="10.10.64.7", port=5432)
+    network.allow(region, acl, 100)
+    assert entries(aws, acl) == []
+    assert not network.is_denied(region, acl, 100)
+
+
+def test_an_entry_of_an_acl_that_is_gone_is_told(region):
+    with pytest.raises(errors.NotFoundError):
+        network.deny(region, "acl-0123456789abcdef0", 100, address="10.10.64.7", port=5432)

@@ -199,6 +199,7 @@ class Aws:
             "balancers.refuse": lambda region, _: call(
                 region, "elb", lambda: self.refusing.add(region.name)
             ),
+            "network.deny": lambda region, *_, **__: call(region, "ec2", lambda: None),
             "metrics.publish": self.publish_metric,
             "objects.write": self.write_object,
             "objects.exists": lambda region, _, key: call(
@@ -235,7 +236,7 @@ def _time(world, monkeypatch):
     )
     monkeypatch.setattr(Run, "world", world)
     timed = ("engine.parallel", "engine.wait", "engine.plan", "engine.lease", "engine.telling")
-    timed += ("execution", "steps.proof", "steps.naming", "steps.promote")
+    timed += ("execution", "steps.proof", "steps.naming", "steps.promote", "steps.fence")
     return {f"{name}.time": clock for name in timed} | {
         "engine.lease.threading": virtual.threads(clockwork),
         "engine.lease._is_dead_here": lambda _: False,
