@@ -230,12 +230,18 @@ def calls(home, way):
     with Trip(home, way) as trip:
         trip.begin()
         assert trip.leave() == 0, (home, way)
-        there = sorted(trip.cloud.calls), set(trip.cloud.writes)
+        there = _made(trip.cloud)
         trip.heal()
-        trip.cloud.calls.clear()
-        trip.cloud.writes.clear()
         assert trip.come_home() == 0, (home, way)
-        return there, (sorted(trip.cloud.calls), set(trip.cloud.writes))
+        return there, _made(trip.cloud)
+
+
+def _made(cloud):
+    """Return what plans called since the last time, and what of it writes; forget it."""
+    made = sorted(call for call in cloud.calls if call.step), set(cloud.writes)
+    cloud.calls.clear()
+    cloud.writes.clear()
+    return made[0], made[1] & set(made[0])
 
 
 def trips(count, seed):
@@ -269,7 +275,7 @@ def _kill(chance, made, writes):
 
 def _fault(chance, made, writes):
     while True:
-        call, kind = chance.choice([each for each in made if each.step]), chance.choice(KINDS)
+        call, kind = chance.choice(made), chance.choice(KINDS)
         operation = Operation(call.step, call.function, call.region)
         if may_befall(kind, operation, writes=call in writes):
             return Trouble(kind, operation, call.number)
