@@ -1,23 +1,16 @@
 """The whole way home, killed and failed in each of its plans, and run again."""
 
-import io
 import json
-import sys
 from dataclasses import replace
 
 import pytest
 
-from recovery import failback, failover, naming, reprotect, switchover
+from recovery import failback, naming, reprotect, switchover
 from recovery.engine.errors import RefusedError, UsageError
-from recovery.engine.journal import Journal
-from recovery.engine.progress import Progress
-from recovery.execution import execute
-from tests.recovery.journeys import Journey
+from tests.recovery.homecoming import DATA, FANS, Home, assert_home
 from tests.recovery.simulated import HERE, THERE, WITNESS, Fault, Killed, rejected
 from tests.recovery.suites.trips import calls
 
-PRODUCTS = ("rlg-data", "rlg-fans")
-DATA, FANS = PRODUCTS
 ALL = ["protect-home", "move-home", "protect-away"]
 LEFT = "failover, the region answers"
 WRITES = sorted(
@@ -32,53 +25,6 @@ UNNOTICED = {"keep-old", "isolate-old", "make-replica", "reverse-files", "arm-ho
 """Steps of reprotect alone."""
 
 
-class Home:
-    """A primary that was left, and the command that brings products back to it."""
-
-    def __init__(self, patch, folder, products):
-        self.products, self._folder, self._patch = products, folder, patch
-        self.cloud = Journey(products=products).install(patch)
-        patch.setenv("STANDBY_STATE", str(folder))
-        patch.setattr(sys, "stdin", None)
-        patch.setattr("recovery.opening.cases", self._cases)
-        for _ in range(9):
-            self.cloud.pass_by()
-
-    def _cases(self, region, names, *, execution, resolver):
-        made = [self.case("failback", name) for name in names or self.products]
-        return tuple(replace(each, execution=execution) for each in made)
-
-    def case(self, verb, name=DATA, site="primary"):
-        made = self.cloud.case_of(verb, site, name)
-        return replace(made, product=replace(made.product, rto_seconds=7200))
-
-    def execute(self, verb, procedure, site, name=DATA):
-        case = self.case(verb, name, site)
-        journal = Journal(self._folder, case.execution)
-        progress = Progress(io.StringIO(), as_text=True)
-        try:
-            return self.cloud.run(lambda: execute(case, procedure, journal, progress))
-        finally:
-            journal.close()
-
-    def lose(self):
-        """Fail over to dr; then the primary comes back."""
-        self.cloud.strike("primary", dark=False)
-        self.cloud.may_lose = True
-        for name in self.products:
-            assert self.execute("failover", failover.PROCEDURE, "dr", name).exit_code == 0
-        self.cloud.heal()
-        self.cloud.may_lose = False
-        self.cloud.calls.clear()
-        self.cloud.writes.clear()
-        return self
-
-    def __call__(self, *arguments):
-        """Run the command; return its exit code."""
-        self._patch.setattr(sys, "argv", ["failback", "--region", THERE, *arguments])
-        return self.cloud.run(failback.main)
-
-
 @pytest.fixture
 def never_left(monkeypatch, tmp_path):
     return Home(monkeypatch, tmp_path, (DATA,))
@@ -91,7 +37,7 @@ def home(never_left):
 
 @pytest.fixture
 def two(monkeypatch, tmp_path):
-    return Home(monkeypatch, tmp_path, PRODUCTS).lose()
+    return Home(monkeypatch, tmp_path, (DATA, FANS)).lose()
 
 
 @pytest.fixture
@@ -106,27 +52,6 @@ def phases(capsys):
         }
 
     return told
-
-
-def assert_home(cloud, name=DATA):
-    active, standby = f"{name}-primary-1", f"{name}-dr-1"
-    assert cloud.serves(name, "primary")
-    assert cloud.get(f"{name}.example", 443, "/").status == 200
-    told = [table[naming.assignment_item(name)] for table in cloud.tables.values()]
-    assert {(each["site"], each["epoch"], each["settled"], each["claim"]) for each in told} == {
-        ("primary", 3, True, False)
-    }
-    mine = {each.id: each.source for each in cloud.databases.values() if each.id.startswith(name)}
-    assert {each: source for each, source in mine.items() if source} == {
-        standby: cloud.databases[active].arn
-    }
-    assert (cloud.claims[name, "primary"], cloud.claims[name, "dr"]) == (0.0, 0.0)
-    kept = cloud.acknowledged[name] - cloud.forgiven[name]
-    assert kept <= set(cloud.rows[active]["public.entries"])
-    assert not cloud.lost
-    assert [each for each, _ in cloud.promoted_in if each.startswith(name)] == [standby, active]
-    record = f"protections/{name}/3.json"
-    assert sum(record in bucket for bucket in cloud.stored.values()) == 2
 
 
 # Undisturbed, and what is left out.
