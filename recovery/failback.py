@@ -44,13 +44,12 @@ class Phase:
     means: str
     from_home: bool
     """Whether it is the home site that it runs for, and not the one that serves meanwhile."""
-    telling: summary.Telling
     carry_out: Callable[[tuple[Case, ...], Progress, Controls], summary.Ran]
 
 
 def _protect(cases: tuple[Case, ...], progress: Progress, _: Controls) -> summary.Ran:
     """Reprotect without stops: those that an operator asked for are the move's."""
-    return moving.carry_out(cases, reprotect.PROCEDURE, progress, NO_CONTROLS)
+    return moving.carry_out(cases, reprotect.PROCEDURE, progress, NO_CONTROLS, reprotect.TELLING)
 
 
 PROTECT_HOME = Phase(
@@ -58,7 +57,6 @@ PROTECT_HOME = Phase(
     verb="reprotect",
     means="make the home site the standby of the one that serves",
     from_home=False,
-    telling=reprotect.TELLING,
     carry_out=_protect,
 )
 MOVE_HOME = Phase(
@@ -66,7 +64,6 @@ MOVE_HOME = Phase(
     verb="switchover",
     means="move the product there, losing no write",
     from_home=True,
-    telling=summary.MOVED,
     carry_out=lambda cases, progress, controls: moving.carry_out(
         cases, switchover.PROCEDURE, progress, controls
     ),
@@ -76,7 +73,6 @@ PROTECT_AWAY = Phase(
     verb="reprotect",
     means="make the site that it left the standby",
     from_home=True,
-    telling=reprotect.TELLING,
     carry_out=_protect,
 )
 PHASES = (PROTECT_HOME, MOVE_HOME, PROTECT_AWAY)
@@ -150,9 +146,9 @@ def main() -> int:
             codes.setdefault(case.product.name, []).append(outcome.exit_code)
             if outcome.exit_code not in {RECOVERED, DEVIATED}:
                 left[case.product.name] = ()  # what it needs first is said by its report
-        reports.append({"phase": phase.name} | summary.report(ran, phase.telling))
+        reports.append({"phase": phase.name} | summary.report(ran))
         if not options.json:
-            summary.show(ran, phase.telling, as_json=False)
+            summary.show(ran, as_json=False)
     code = worst(_together(each) for each in codes.values())
     _show_end(options.region, reports, code, as_json=options.json)
     return code

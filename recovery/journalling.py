@@ -15,6 +15,7 @@ from recovery.engine.gates import NO_CONTROLS, Controls
 from recovery.engine.journal import EXECUTION, Fact, Journal
 from recovery.engine.progress import Progress
 from recovery.steps.case import Case
+from recovery.topology import Site
 
 ACCEPTED = "accepted_"
 """Begins the name of each fact of the opening record that tells what the operator accepted."""
@@ -26,9 +27,16 @@ CONTROLS = ("pause_before", "approve_at", "skip")
 """The facts of the opening record that tell where the plan should stop, and leave out."""
 
 
-def opened(verb: str, cases: Sequence[Case], controls: Controls = NO_CONTROLS) -> Journal:
+def opened(
+    verb: str,
+    cases: Sequence[Case],
+    controls: Controls = NO_CONTROLS,
+    *,
+    target: Site | None = None,
+) -> Journal:
     """Return a new journal of this machine whose every record is copied to the site's bucket.
 
+    `target`: the site that the operator named, where it is not the cases' own.
     RefusedError where this machine's disk does not take it.
     """
     region, site, execution = cases[0].here, cases[0].site, cases[0].execution
@@ -41,16 +49,23 @@ def opened(verb: str, cases: Sequence[Case], controls: Controls = NO_CONTROLS) -
             return str(error)
         return None
 
-    return Journal(state.folder(), execution, mirror, opening(verb, cases, controls))
+    return Journal(state.folder(), execution, mirror, opening(verb, cases, controls, target=target))
 
 
-def opening(verb: str, cases: Sequence[Case], controls: Controls = NO_CONTROLS) -> dict[str, Fact]:
+def opening(
+    verb: str,
+    cases: Sequence[Case],
+    controls: Controls = NO_CONTROLS,
+    *,
+    target: Site | None = None,
+) -> dict[str, Fact]:
     """Return who does what where, with which products, and what was accepted beforehand."""
     case = cases[0]
+    named = target or case.site
     facts: dict[str, Fact] = {
         "verb": verb,
-        "region": case.site.region,
-        "site": case.site.name,
+        "region": named.region,
+        "site": named.name,
         "products": ", ".join(each.product.name for each in cases),
         "operator": case.operator,
         "version": _version(),

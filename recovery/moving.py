@@ -32,19 +32,23 @@ def move(
     telling: summary.Telling = summary.MOVED,
 ) -> int:
     """Run the procedure for all products side by side, print the report, return the exit code."""
-    ran = carry_out(cases, how, progress, controls)
-    summary.show(ran, telling, as_json=as_json)
+    ran = carry_out(cases, how, progress, controls, telling)
+    summary.show(ran, as_json=as_json)
     return ran.exit_code
 
 
 def carry_out(
-    cases: tuple[Case, ...], how: Procedure[G], progress: Progress, controls: Controls
+    cases: tuple[Case, ...],
+    how: Procedure[G],
+    progress: Progress,
+    controls: Controls,
+    telling: summary.Telling = summary.MOVED,
 ) -> summary.Ran:
     """Run the procedure for all products side by side, in a journal of its own."""
     began = progress.seconds
     opening.prepare(cases[0])
     terminal = Terminal.of_standard_input()
-    journal = journalling.opened(cases[0].verb, cases, controls)
+    journal = journalling.opened(cases[0].verb, cases, controls, target=telling.target(cases[0]))
     outcomes = at_once(
         [
             lambda case=case: execute(
@@ -54,7 +58,9 @@ def carry_out(
         ]
     )
     seconds = progress.seconds - began
-    ran = summary.Ran(cases=cases, outcomes=tuple(outcomes), journal=journal, seconds=seconds)
+    ran = summary.Ran(
+        cases=cases, outcomes=tuple(outcomes), journal=journal, seconds=seconds, telling=telling
+    )
     journalling.closed(journal, progress, ran.exit_code, seconds)
     return ran
 

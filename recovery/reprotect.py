@@ -54,7 +54,7 @@ TELLING = summary.Telling(
         4: "FAILED; run the same command again",
         6: "protected, but it DEVIATES",
     },
-    region=lambda case: case.peer.region,
+    target=lambda case: case.peer,
     moves=False,
 )
 

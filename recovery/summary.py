@@ -16,7 +16,7 @@ from recovery.engine.plan import Outcome, Seen
 from recovery.steps import point
 from recovery.steps.case import Case
 from recovery.steps.check import Assessment
-from recovery.topology import Product
+from recovery.topology import Product, Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,8 @@ class Telling:
 
     endings: Mapping[int, str]
     """Exit code → what it means for the product."""
-    region: Callable[[Case], str]
-    """The region that the operator named."""
+    target: Callable[[Case], Site]
+    """The site whose region the operator named."""
     moves: bool
     """Whether it moves the product: then its outage, loss and recovery point are told."""
 
@@ -40,7 +40,7 @@ MOVED = Telling(
         5: "STRANDED after the point of no return",
         6: "recovered, but it DEVIATES",
     },
-    region=lambda case: case.site.region,
+    target=lambda case: case.site,
     moves=True,
 )
 
@@ -73,6 +73,7 @@ class Ran:
     """Of each case, in the same order."""
     journal: Journal
     seconds: float
+    telling: Telling
 
     @property
     def exit_code(self) -> int:
@@ -80,27 +81,27 @@ class Ran:
         return worst(outcome.exit_code for outcome in self.outcomes)
 
 
-def show(ran: Ran, telling: Telling = MOVED, *, as_json: bool) -> None:
+def show(ran: Ran, *, as_json: bool) -> None:
     """Print what was done, how long it took and what it cost."""
     if as_json:
-        print(json.dumps(report(ran, telling), indent=2))
+        print(json.dumps(report(ran), indent=2))
         return
-    for case, outcome, fact in zip(ran.cases, ran.outcomes, _all_facts(ran, telling), strict=True):
-        _print_product(telling, case, outcome, fact)
+    for case, outcome, fact in zip(ran.cases, ran.outcomes, _all_facts(ran), strict=True):
+        _print_product(ran.telling, case, outcome, fact)
     journal = ran.journal
     print(f"\nexecution {journal.execution}, {ran.seconds:.1f} s, journal {journal.path}")
     if journal.mirror_fault:
         print(f"  the journal's copy in the bucket is incomplete: {journal.mirror_fault}")
 
 
-def report(ran: Ran, telling: Telling = MOVED) -> dict[str, object]:
+def report(ran: Ran) -> dict[str, object]:
     """Return the same for machines."""
     return {
         "execution": ran.journal.execution,
         "journal": str(ran.journal.path),
         "mirror_fault": ran.journal.mirror_fault,
         "seconds": round(ran.seconds, 3),
-        "products": _all_facts(ran, telling),
+        "products": _all_facts(ran),
     }
 
 
@@ -122,7 +123,8 @@ def show_rehearsals(found: Sequence[Rehearsal], *, as_json: bool) -> None:
         print(f"\n  a {each.verb} now would {f'be refused: {refused}' if refused else 'go ahead'}")
 
 
-def _all_facts(ran: Ran, telling: Telling) -> list[dict[str, object]]:
+def _all_facts(ran: Ran) -> list[dict[str, object]]:
+    telling = ran.telling
     both = list(zip(ran.cases, ran.outcomes, strict=True))
     points = answers([lambda pair=pair: _point(*pair) if telling.moves else {} for pair in both])
     return [
@@ -163,7 +165,7 @@ def _facts(
     """Return what there is to say of one product; times in seconds."""
     return {
         "product": case.product.name,
-        "region": telling.region(case),
+        "region": telling.target(case).region,
         "exit_code": outcome.exit_code,
         "ending": telling.endings[outcome.exit_code],
         "error": outcome.error,
@@ -209,7 +211,9 @@ def _print_product(
     telling: Telling, case: Case, outcome: Outcome, fact: Mapping[str, object]
 ) -> None:
     product = case.product
-    print(f"\n{product.title}: {telling.endings[outcome.exit_code]} ({telling.region(case)})")
+    print(
+        f"\n{product.title}: {telling.endings[outcome.exit_code]} ({telling.target(case).region})"
+    )
     if outcome.error:
         print(f"  {outcome.error}")
     for step in outcome.steps:

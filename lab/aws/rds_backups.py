@@ -38,7 +38,11 @@ def install() -> None:
 
 
 def _replicated(backend: RDSBackend) -> dict[str, dict[str, Any]]:
-    """Return the replicated backups in a region, by the ARN of their source."""
+    """Return the replicated backups in a region, by the resource id of their source.
+
+    That cannot change and is nobody else's (DBInstanceAutomatedBackup, Amazon RDS API Reference);
+    an ARN is the next instance's once an instance was renamed.
+    """
     return backend.__dict__.setdefault("lab_replicated_backups", {})
 
 
@@ -51,7 +55,7 @@ def _start(self: Any) -> ActionResult:
     if source.backup_retention_period == 0:
         msg = f"Automated backups are not enabled for {source.db_instance_identifier}"
         raise RefusedError("InvalidDBInstanceState", msg)
-    if source_arn in _replicated(backend):
+    if source.dbi_resource_id in _replicated(backend):
         msg = f"Automated backups of {source_arn} are already replicated to {backend.region_name}"
         raise RefusedError("InvalidDBInstanceState", msg)
     key = self.params.get("KmsKeyId")
@@ -70,7 +74,7 @@ def _start(self: Any) -> ActionResult:
         "InstanceCreateTime": source.created,
         "RestoreWindow": {"EarliestTime": utcnow(), "LatestTime": utcnow()},
     }
-    _replicated(backend)[source_arn] = made
+    _replicated(backend)[source.dbi_resource_id] = made
     return ActionResult({"DBInstanceAutomatedBackup": made})
 
 
@@ -82,19 +86,25 @@ def _camel(name: str) -> str:
 
 def _stop(self: Any) -> ActionResult:
     found = _replicated(self.backend)
-    arn = self.params.get("SourceDBInstanceArn") or next(
+    arn, own = (
+        self.params.get(name) for name in ("SourceDBInstanceArn", "DBInstanceAutomatedBackupsArn")
+    )
+    # The newest first: an older one may be of an instance that had the ARN before.
+    gone = next(
         (
             source
-            for source, one in found.items()
-            if one["DBInstanceAutomatedBackupsArn"]
-            == self.params.get("DBInstanceAutomatedBackupsArn")
+            for source, one in reversed(found.items())
+            if arn == one["DBInstanceArn"] or own == one["DBInstanceAutomatedBackupsArn"]
         ),
         None,
     )
-    if arn not in found:
-        msg = f"Replicated automated backups of {arn} were not found in {self.backend.region_name}"
+    if gone is None:
+        msg = (
+            f"Replicated automated backups of {arn or own} were not found in "
+            f"{self.backend.region_name}"
+        )
         raise RefusedError("DBInstanceAutomatedBackupNotFound", msg, 404)
-    return ActionResult({"DBInstanceAutomatedBackup": found.pop(arn)})
+    return ActionResult({"DBInstanceAutomatedBackup": found.pop(gone)})
 
 
 def _describe(self: RDSBackend, **wanted: Any) -> list[dict[str, Any]]:

@@ -78,7 +78,10 @@ def forward(region: Region, listener: str, groups: Mapping[str, str]) -> None:
         patterns = {
             pattern
             for condition in rule.get("Conditions", ())
-            for pattern in condition.get("PathPatternConfig", {}).get("Values", ())
+            for pattern in (
+                *condition.get("PathPatternConfig", {}).get("Values", ()),
+                *condition.get("Values", ()),
+            )
         }
         if group := next((groups[each] for each in sorted(patterns) if each in groups), None):
             balancing.modify_rule(RuleArn=rule.get("RuleArn", ""), Actions=[_to(group)])

@@ -99,7 +99,14 @@ _THROTTLED = {
 }
 _SLOW_DOWN_OF_HEAD = ("s3:HeadObject", "503")
 """An answer to HEAD has no body and so no code; 503 is S3's SlowDown (its API reference)."""
-_NOT_FOUND = {"404", "NoSuchBucket", "NoSuchKey", "NoSuchResourceException", "NoSuchVersion"}
+_NOT_FOUND = {
+    "404",
+    "NoSuchBucket",
+    "NoSuchKey",
+    "NoSuchResourceException",
+    "NoSuchVersion",
+    "ReplicationConfigurationNotFoundError",
+}
 _NOT_FOUND_ENDINGS = ("NotFound", "NotFoundException", "NotFoundFault")
 _CONFLICT = {
     "409",

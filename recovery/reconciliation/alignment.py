@@ -105,8 +105,8 @@ def align(
             kept.append(keep(wanted.stack, state.document))
             say(f"{wanted.stack}: the state as it was is in {kept[0]}")
             _operate(pulumi, wanted.stack, state, planned, say)
-            _see_that_it_holds(pulumi, wanted.stack, world)
-        return _update(pulumi, wanted, look, say)
+            state = _operated(pulumi, wanted.stack, world)
+        return _update(pulumi, wanted, state, look, say)
     except (OutsideError, RefusedError) as error:
         before = f"; the state as it was is in {kept[0]}" if kept else ""
         raise StepFailedError(f"stack {wanted.stack}: {error}{before}; run again") from error
@@ -163,17 +163,28 @@ def _operate(
         say(f"{stack}: {len(urns)} resources were read again")
 
 
-def _see_that_it_holds(pulumi: Pulumi, stack: str, world: World) -> None:
-    left = operations.plan(pulumi.export(stack), stack, world)
+def _operated(pulumi: Pulumi, stack: str, world: World) -> Checkpoint:
+    """Return the state after the operations; CommandError where one had no effect."""
+    state = pulumi.export(stack)
+    left = operations.plan(state, stack, world)
     if left:
         raise CommandError(f"{len(left)} operations had no effect, the first on {left[0]}")
+    return state
 
 
 def _update(
-    pulumi: Pulumi, wanted: Wanted, look: Callable[[], World], say: Callable[[str], None]
+    pulumi: Pulumi,
+    wanted: Wanted,
+    state: Checkpoint,
+    look: Callable[[], World],
+    say: Callable[[str], None],
 ) -> Aligned:
-    seen = examine(pulumi, wanted, look(), may_preview=True)
-    if seen.drift or not (seen.changes or seen.publishes):
+    seen = Aligned(
+        wanted=wanted,
+        publishes=_publishes(state, wanted),
+        changes=pulumi.preview(wanted.stack),
+    )
+    if seen.drift or seen.is_in_line:
         return seen
     for change in seen.changes or ():
         say(f"{wanted.stack}: {change.op} {change.type} {change.name}: {change.left}")

@@ -63,7 +63,7 @@ class WayBack:
         return Seen(holds=back, text=said)
 
     def hand_back(self, _: Report) -> None:
-        """Assign the old site, in a newer epoch, with the claim that it needs, or published last."""
+        """Assign the old site in a newer epoch, with the claim that it needs, or last published."""
         case = self.case
         told = metrics.latest(
             old_site.region(case),

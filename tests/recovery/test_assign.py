@@ -92,3 +92,14 @@ def test_without_any_assignment_there_is_nothing_to_carry(cloud):
         del table[ITEM]
     with pytest.raises(RefusedError, match="no table has an assignment of rlg-data"):
         complete(cloud)
+
+
+@pytest.mark.parametrize(("site", "claims"), [("primary", False), ("dr", True)])
+def test_a_first_site_claims_the_traffic_unless_its_record_answers_anyway(cloud, site, claims):
+    for table in cloud.tables.values():
+        del table[ITEM]
+    case = cloud.case() if site == "dr" else cloud.case().turned
+    cloud.run(lambda: assign.begin(case))
+    assert {(table[ITEM]["site"], table[ITEM]["claim"]) for table in cloud.tables.values()} == {
+        (site, claims)
+    }

@@ -77,6 +77,7 @@ def test_the_one_command_of_a_newcomer_recovers_both_products(shell):
     assert "recovered, no unforeseen loss" in done.stdout
 
 
+@pytest.mark.timeout(900)  # a whole round trip, as people type it
 def test_the_steps_of_readme_and_of_the_runbook_recover_a_killed_region(shell):
     steps = readme("make lab")
     killed = next(at for at, line in enumerate(steps) if "lab kill" in line)
@@ -101,7 +102,7 @@ def test_the_steps_of_readme_and_of_the_runbook_recover_a_killed_region(shell):
         assert time.monotonic() < until, done.stdout
     done = typed(shell, [protected])
     assert done.stdout.count("protected and verified (us-east-1)") == 2
-    typed(shell, [applied, planned])
+    typed(shell, [planned])
     done = typed(shell, [home])
     assert done.stdout.count("recovered and verified (us-east-1)") == 2
     assert done.stdout.count("protected and verified (us-west-2)") == 2

@@ -18,10 +18,10 @@ def lab(tmp_path_factory):
     """A lab whose primary region is dead, and whose products have moved."""
     lab = new_lab(tmp_path_factory)
     lab.up("--speed", "1000")
-    run_dir = lab.run_dir
     assert lab.run("kill", DEAD, "--api", "hang").returncode == 0
     moved = lab.recovery("failover", "--region", TARGET)
     assert moved.returncode == 0, moved.stdout + moved.stderr
+    run_dir = lab.run_dir
     yield lab
     assert lab.down().returncode == 0
     assert leftovers(run_dir) == []

@@ -213,6 +213,10 @@ def _observe_replication(change: Change) -> Properties | None:
         return None
     held = found["ReplicationConfiguration"]
     rules = [_camel_all(rule) for rule in held["Rules"]]
+    for rule in rules:
+        # What S3 gives back as an empty prefix, moto forgets once it was read and written again.
+        if rule.get("filter") == {}:
+            rule["filter"] = {"prefix": ""}
     return {"bucket": change.id, "role": held["Role"], "rules": rules}
 
 

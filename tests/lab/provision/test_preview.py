@@ -51,6 +51,16 @@ def test_what_depends_on_an_output_that_an_update_changes_is_previewed_as_change
     assert actions(shop.up(changed)) == previewed
 
 
+def test_another_explicit_provider_replaces_whatever_its_region(shop, actions):
+    program = """
+    other = aws.Provider("there", region="eu-west-1")
+    aws.sns.Topic("t", name="t", opts=pulumi.ResourceOptions(provider=CHOSEN))
+    """
+    shop.up(program.replace("CHOSEN", "provider"))
+    turned = program.replace("CHOSEN", "other")
+    assert actions(shop.up(turned, preview=True)) == [("replace", "t")]
+
+
 def test_a_preview_reports_deletions(shop, actions):
     shop.up(PROGRAM)
     before = state_and_calls(shop)

@@ -73,22 +73,28 @@ class Story:
     def previews(self):
         return {stack: self.pulumi.preview(stack) for stack in STACKS}
 
-    def fail_over(self):
-        for case in self.cases():
+    def move(self, region, epoch):
+        """Make the site in the region the active one, as a failover or a switchover does."""
+        for case in self.cases(region):
             here = case.deployment
             databases.promote(case.here, here.database, here.backup_retention_days)
             hosts.scale(case.here, here.host_group, here.hosts_active)
             await_(case.here, here.database)
             moved = Assignment(
-                site="dr", epoch=2, claim=True, settled=True, execution=case.execution
+                site=case.site.name,
+                epoch=epoch,
+                claim=True,
+                settled=True,
+                execution=case.execution,
             )
-            for region, table in assign._tables(case):
-                assignment.write(region, table, case.product.name, moved)
+            for where, table in assign._tables(case):
+                assignment.write(where, table, case.product.name, moved)
 
-    def protect_again(self):
-        for case in self.cases():
+    def protect_again(self, region, epoch):
+        """Make the other site the standby of the one in the region, as a reprotect does."""
+        for case in self.cases(region):
             there, name = case.turned.here, case.peer_deployment.database
-            aside = naming.isolated_id(name, 2)
+            aside = naming.isolated_id(name, epoch)
             databases.rename(there, name, aside)
             await_(there, aside)
             self._replicate(case, name, databases.placement(there, aside))
@@ -101,10 +107,10 @@ class Story:
     def _replicate(self, case, name, like):
         source = databases.describe(case.here, case.deployment.database)
         assert source is not None
-        self.lab.clients("rds", EAST).create_db_instance_read_replica(
+        self.lab.clients("rds", case.there.name).create_db_instance_read_replica(
             DBInstanceIdentifier=name,
             SourceDBInstanceIdentifier=source.arn,
-            SourceRegion=WEST,
+            SourceRegion=case.here.name,
             DBInstanceClass=like.instance_class,
             DBSubnetGroupName=like.subnet_group,
             DBParameterGroupName=like.parameter_group,
@@ -150,17 +156,18 @@ def story(fresh):
     patch.undo()
 
 
-def test_the_stacks_stay_in_line_from_a_failover_to_the_way_back(story):
+@pytest.mark.timeout(600)  # some twenty runs of the programs, one after the other
+def test_the_stacks_stay_in_line_from_a_failover_to_the_return_home(story):
     assert left(story.reconcile()) == {}
     assert story.exported() == story.exports, "nothing was done where nothing is to be done"
 
-    story.fail_over()
+    story.move(WEST, 2)
     after_failover = story.reconcile()
     assert after_failover["dr"].is_in_line
     assert {after_failover[stack].wanted.standing for stack in ("primary", "link")} == {"waits"}
     assert story.pulumi.preview("dr") == ()
 
-    story.protect_again()
+    story.protect_again(WEST, 2)
     assert left(story.reconcile()) == {}
     assert story.previews() == dict.fromkeys(STACKS, ())
     aside = story.world().topology.products[0].deployments["primary"].database
@@ -171,6 +178,11 @@ def test_the_stacks_stay_in_line_from_a_failover_to_the_way_back(story):
     # As from a checkpoint of long ago: the same command, and all is well again.
     for stack, document in story.exports.items():
         story.pulumi.restore(stack, document)
+    assert left(story.reconcile()) == {}
+    assert story.previews() == dict.fromkeys(STACKS, ())
+
+    story.move(EAST, 3)
+    story.protect_again(EAST, 3)
     assert left(story.reconcile()) == {}
     assert story.previews() == dict.fromkeys(STACKS, ())
 

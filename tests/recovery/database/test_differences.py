@@ -152,6 +152,19 @@ def test_a_row_that_was_there_when_they_parted_is_the_same_whatever_became_of_it
     ]
 
 
+def test_where_they_parted_is_found_behind_many_lost_rows(pair, monkeypatch):
+    monkeypatch.setattr(comparison, "CHUNK", 3)
+    parted(pair, "create table t (id bigserial primary key, note text)")
+    pair[1].execute("update t set note = 'B' where id = 2")
+    for each, word in zip(pair, ("lost", "new"), strict=True):
+        each.execute(f"insert into t (note) select '{word} ' || i from generate_series(1, 10) i")
+    changed, *lost = found(pair)["public.t"]
+    assert (json.loads(changed.row)["id"], changed.other is None, changed.renumbered) == (
+        2, False, False,
+    )  # fmt: skip
+    assert [row.other is None and row.renumbered for row in lost] == [True] * 10
+
+
 def test_a_row_that_differs_is_told_with_both_its_versions(pair):
     both(pair, "create table t (id int primary key, n numeric)", "insert into t values (1, 1.0)")
     pair[0].execute("update t set n = 2.50")

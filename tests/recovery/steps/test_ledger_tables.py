@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from recovery.database import differences, postgres
-from recovery.steps.ledger_files import Lines
+from recovery.steps.ledger_files import Lines, Writer
 from recovery.steps.ledger_tables import Comparison
 from tests.recovery.conftest import credentials, open_session
 
 _numbers = itertools.count(1)
 
 
-class Files:
+class Files(Writer):
     """In the place of the bucket: file → its lines."""
 
     def __init__(self):
