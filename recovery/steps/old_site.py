@@ -33,10 +33,13 @@ def is_needed(going: Takeover) -> bool:
     """Say whether a planned move still needs the old site: until its recovery point is recorded.
 
     The point says that the old database is closed and the new one has all of it. From then on the
-    promotion may have been asked for, and that cannot be taken back.
+    promotion may have been asked for, and that cannot be taken back. An execution that wrote the
+    point knows that none before it asked.
     """
     if going.promoted:
         return False
+    if going.recorded:
+        return True
     return not (going.resumes and is_planned(going) and going.is_recorded().holds)
 
 

@@ -43,6 +43,8 @@ class Takeover:
     """Which control tables name the target."""
     verified: str | None = None
     """What was found, once this execution has verified the service."""
+    recorded: bool = False
+    """Whether it is this execution that wrote the recovery point: there was none before."""
     told: set[str] = field(default_factory=set[str])
     """What this execution told people of: no unanswered look at it may end the plan."""
     approvals: list[Go] = field(default_factory=list[Go])
@@ -223,6 +225,7 @@ class Takeover:
         loss = self.assessment.loss if self.assessment else None
         if loss is None and known is None:
             report.say("the database is no replica any more; what it lacked was never recorded")
+        self.recorded = True
         point.write(
             self.case,
             self.target.epoch,

@@ -113,7 +113,8 @@ class Journey(Parted, Pair):
         self.rows[replica][TABLE][row] = "replicated"
 
     def _source(self, replica):
-        return (self.databases[replica].source or "").rpartition(":")[2]
+        found = self.databases.get(replica)
+        return ((found and found.source) or "").rpartition(":")[2]
 
     def _is_dark(self, database):
         found = self.databases.get(database)
@@ -123,8 +124,9 @@ class Journey(Parted, Pair):
         """Say whether customers are served at the site: by guards, hosts, and an open database."""
         database, region = self.databases.get(f"{name}-{site}-1"), REGIONS[site]
         key = naming.assignment_item(name)
-        items = [table[key] for where, table in self.tables.items() if where not in self.dark]
-        newest = max(item["epoch"] for item in items)
+        known = {where: table for where, table in self.tables.items() if key in table}
+        items = [table[key] for where, table in known.items() if where not in self.dark]
+        newest = max((item["epoch"] for item in items), default=0)
         votes = sum((item["site"], item["epoch"]) == (site, newest) for item in items)
         return (
             votes > 1

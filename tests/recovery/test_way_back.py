@@ -90,6 +90,13 @@ def test_there_is_none_where_another_execution_may_have_asked_for_the_promotion(
     assert way_back.is_there(going)
 
 
+def test_there_is_one_for_what_goes_on_and_wrote_the_point_itself(cloud, going):
+    began = resumed(going)
+    began.record(SILENT, {})
+    assert POINT in cloud.objects
+    assert way_back.is_there(began)
+
+
 def test_there_is_none_where_that_cannot_be_seen(cloud, going):
     cloud.refusals["objects.exists"] = simulated.unreachable("objects.exists", HERE)
     assert not way_back.is_there(resumed(going))

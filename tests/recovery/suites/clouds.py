@@ -94,6 +94,10 @@ class Troubled(Cloud):
         """Return what the three tables say."""
         return [dict(self.tables[region][ASSIGNMENT]) for region in (HERE, WITNESS, THERE)]
 
+    def is_point_recorded(self):
+        """Say whether the promotion may have been asked for."""
+        return naming.recovery_point_key(PRODUCT, 2) in self.objects
+
     def wrong_when_taken_back(self):
         """Say what the old site lacks to serve as before."""
         if self.closed:

@@ -158,13 +158,15 @@ def troubled(plan: Plan, trouble: Trouble, kill: Fault | None = None) -> Told:
             scene.run()
             scene.cloud.fault = None
         over, before = scene.cloud.is_over(), scene.cloud.assignments()
+        may_be_promoted = scene.cloud.is_point_recorded()  # then nothing is taken back any more
         scene.cloud.trouble = trouble
         code = scene.run()
         told.codes.append(code)
         told.wrong = _wrong_at_an_end(scene.cloud, code, before)
         if trouble.kind.harmless and trouble.fired and not over and code != RECOVERED:
             told.wrong = told.wrong or f"it should have been got over, and ended with {code}"
-        if plan.is_taken_back and code == FAILED and trouble.kind.times == 1:
+        taken_back = plan.is_taken_back and code == FAILED and not may_be_promoted
+        if taken_back and trouble.kind.times == 1:
             told.wrong = told.wrong or scene.cloud.wrong_when_taken_back()
         scene.cloud.trouble = None
         _to_the_end(scene, told)

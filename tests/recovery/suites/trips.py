@@ -7,7 +7,6 @@ must hold at home again is asserted here.
 import contextlib
 import io
 import random
-import sys
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -15,7 +14,7 @@ from functools import cache
 import pytest
 
 from recovery import failback, failover, switchover
-from recovery.engine.journal import Journal
+from tests.recovery.homecoming import Command
 from tests.recovery.journeys import OTHER, REGIONS, Journey
 from tests.recovery.simulated import WITNESS, Fault, Killed
 from tests.recovery.suites import stories
@@ -88,21 +87,6 @@ class TroubledJourney(Troubled, Journey):
         )
 
 
-class Mortal(Journal):
-    """A journal whose process may be killed, which closes nothing."""
-
-    is_closed = False
-
-    def close(self):
-        self.is_closed = True
-        super().close()
-
-    def end(self):
-        """Let go of what the process held."""
-        if not self.is_closed:
-            self.close()
-
-
 class Trip:
     """One product's way from home and back."""
 
@@ -116,21 +100,15 @@ class Trip:
         )
         self._scene = stories.Scene(plan)
         self.cloud = self._scene.cloud
-        self._journals = []
-        """Of failbacks that may have been killed, which close none."""
 
     def __enter__(self):
         self._scene.__enter__()
         self._patch = pytest.MonkeyPatch()
-        self._patch.setenv("STANDBY_STATE", self._scene.folder)
-        arguments = ["failback", "--region", REGIONS[self.home], "--json"]
-        self._patch.setattr(sys, "argv", arguments)
-        self._patch.setattr(sys, "stdin", None)
+        self._failback = Command(self._patch, self._scene.folder, self.cloud, failback.main)
         self._patch.setattr(
             "recovery.opening.cases",
             lambda *_, **__: (self.cloud.case_of("failback", self.home),),
         )
-        self._patch.setattr("recovery.journalling.Journal", self._opened)
         for _ in range(ROWS_BEFORE):
             self.cloud.pass_by()
         return self
@@ -138,10 +116,6 @@ class Trip:
     def __exit__(self, *told):
         self._patch.undo()
         self._scene.__exit__(*told)
-
-    def _opened(self, *told):
-        self._journals.append(Mortal(*told))
-        return self._journals[-1]
 
     def leave(self):
         """Run the command that brings it away; return its exit code, or `killed`."""
@@ -166,12 +140,9 @@ class Trip:
                 contextlib.redirect_stdout(io.StringIO()),
                 contextlib.redirect_stderr(io.StringIO()),
             ):
-                return self.cloud.run(failback.main)
+                return self._failback("failback", "--region", REGIONS[self.home], "--json")
         except Killed:
             return "killed"
-        finally:
-            while self._journals:
-                self._journals.pop().end()
 
     def die(self):
         """Let home fail at last; return what is wrong with a failover then."""
@@ -230,12 +201,18 @@ def calls(home, way):
     with Trip(home, way) as trip:
         trip.begin()
         assert trip.leave() == 0, (home, way)
-        there = sorted(trip.cloud.calls), set(trip.cloud.writes)
+        there = _made(trip.cloud)
         trip.heal()
-        trip.cloud.calls.clear()
-        trip.cloud.writes.clear()
         assert trip.come_home() == 0, (home, way)
-        return there, (sorted(trip.cloud.calls), set(trip.cloud.writes))
+        return there, _made(trip.cloud)
+
+
+def _made(cloud):
+    """Return what plans called since the last time, and what of it writes; forget it."""
+    made = sorted(call for call in cloud.calls if call.step), set(cloud.writes)
+    cloud.calls.clear()
+    cloud.writes.clear()
+    return made[0], made[1] & set(made[0])
 
 
 def trips(count, seed):
@@ -269,7 +246,7 @@ def _kill(chance, made, writes):
 
 def _fault(chance, made, writes):
     while True:
-        call, kind = chance.choice([each for each in made if each.step]), chance.choice(KINDS)
+        call, kind = chance.choice(made), chance.choice(KINDS)
         operation = Operation(call.step, call.function, call.region)
         if may_befall(kind, operation, writes=call in writes):
             return Trouble(kind, operation, call.number)
