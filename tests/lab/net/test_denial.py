@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.lab.net.conftest import RunningNetwork
 
+ANSWER_SECONDS = 20
 CLIENT = """
 import sys, psycopg2
 def session():
@@ -54,6 +56,8 @@ class Client:
 
     def answer(self) -> str:
         assert self.process.stdout
+        ready, _, _ = select.select([self.process.stdout], [], [], ANSWER_SECONDS)
+        assert ready, "it heard nothing"
         return self.process.stdout.readline().strip()
 
     def write(self, line: str) -> str:
