@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 import psutil
 
@@ -19,7 +19,8 @@ from lab.net.relay import reset
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-Peer = tuple[str, int]
+Ends = tuple[object, object]
+"""Addresses and ports of a connection, the client's first: a port alone serves many at once."""
 
 
 class Client(Protocol):
@@ -71,33 +72,35 @@ class Denial:
 
     async def _judge(self, clients: set[Client]) -> None:
         """Hold those on denied hosts. What a process that is gone had sent reaches nobody."""
-        peers = {each: _peer(each) for each in clients}
-        owners = await asyncio.to_thread(_hosts_of, set(peers.values()))
-        for client, peer in peers.items():
+        connections = {each: _ends(each) for each in clients}
+        owners = await asyncio.to_thread(_hosts_of, set(connections.values()))
+        for client, ends in connections.items():
             if client not in self._clients:
                 continue
-            if owners.get(peer) in self._hosts:
+            if owners.get(ends) in self._hosts:
                 self._hold(client)
             elif client in self._held:
                 self._held.discard(client)
-                if peer in owners:
+                if ends in owners:
                     client.release()
                 elif client.transport:
                     reset(client.transport)
 
 
-def _peer(client: Client) -> Peer | None:
-    found = client.transport.get_extra_info("peername") if client.transport else None
-    return cast("Peer | None", found)
+def _ends(client: Client) -> Ends | None:
+    if client.transport is None:
+        return None
+    ask = client.transport.get_extra_info
+    return ask("peername"), ask("sockname")
 
 
-def _hosts_of(peers: set[Peer | None]) -> dict[Peer | None, str]:
-    """Return the host behind each address that a process has, empty where it is on none."""
-    found: dict[Peer | None, str] = {}
-    for connection in psutil.net_connections("tcp4"):
-        peer = cast("Peer", tuple(connection.laddr))
-        if peer in peers and connection.pid:
-            found[peer] = _host(connection.pid)
+def _hosts_of(connections: set[Ends | None]) -> dict[Ends | None, str]:
+    """Return the host behind each connection that a process has, empty where it is on none."""
+    found: dict[Ends | None, str] = {}
+    for each in psutil.net_connections("tcp4"):
+        ends = (tuple(each.laddr), tuple(each.raddr))
+        if ends in connections and each.pid:
+            found[ends] = _host(each.pid)
     return found
 
 

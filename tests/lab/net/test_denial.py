@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import select
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 
     from tests.lab.net.conftest import RunningNetwork
 
+ANSWER_SECONDS = 20
 CLIENT = """
 import sys, psycopg2
 def session():
@@ -33,6 +37,21 @@ for line in sys.stdin:
     except psycopg2.OperationalError as error:
         print("failed:", str(error).replace(chr(10), " "), flush=True)
 """
+
+ELSEWHERE = """
+import socket, sys
+kept = []
+for port in sys.argv[2:]:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", int(port)))
+    made.connect(("127.0.0.1", int(sys.argv[1])))
+    kept.append(made)
+print("connected", flush=True)
+sys.stdin.read()
+"""
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+"""The first message of who wants TLS (PostgreSQL, "Message Formats")."""
 
 
 class Client:
@@ -54,6 +73,8 @@ class Client:
 
     def answer(self) -> str:
         assert self.process.stdout
+        ready, _, _ = select.select([self.process.stdout], [], [], ANSWER_SECONDS)
+        assert ready, "it heard nothing"
         return self.process.stdout.readline().strip()
 
     def write(self, line: str) -> str:
@@ -150,3 +171,37 @@ def test_what_a_dead_process_had_sent_never_arrives(
 
         eventually(alone)  # its session has ended, with whatever reached it
     assert told(network, port) == ["1"]
+
+
+def test_a_connection_is_told_from_another_one_of_a_host_that_has_the_same_port(
+    run_dir: Path, network: RunningNetwork, port: int
+) -> None:
+    folder = run_dir / "hosts" / "i-1"
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        elsewhere = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=16))
+        ours = [stack.enter_context(leaving("127.0.0.1", 0)) for _ in range(8)]
+        for each in ours:
+            each.connect((ADDRESS, port))
+        ports = [str(each.getsockname()[1]) for each in ours]
+        arguments = [sys.executable, "-c", ELSEWHERE, str(elsewhere.getsockname()[1]), *ports]
+        host = stack.enter_context(
+            subprocess.Popen(
+                arguments, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+        )
+        assert host.stdout
+        assert host.stdout.readline() == "connected\n"
+        close_to(network, "i-1")
+        for each in ours:
+            each.settimeout(ANSWER_SECONDS)
+            each.sendall(SSL_REQUEST)
+            assert each.recv(1) == b"S"
+
+
+def leaving(address: str, port: int) -> socket.socket:
+    """Return a socket that leaves from there, also where another one does."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((address, port))
+    return made
