@@ -92,14 +92,14 @@ class Trip:
 
     def __init__(self, home, way):
         self.home, self.way = home, way
+        self.cloud = TroubledJourney(home)
         plan = stories.Plan(
             name="trip",
-            cloud=lambda: TroubledJourney(home),
+            cloud=lambda: self.cloud,
             procedure=WAYS[way],
             is_taken_back=False,
         )
         self._scene = stories.Scene(plan)
-        self.cloud = self._scene.cloud
 
     def __enter__(self):
         self._scene.__enter__()
