@@ -203,7 +203,8 @@ def _options() -> argparse.Namespace:
         "  move-home     recovery.switchover: a planned move, which loses no write\n"
         "  protect-away  recovery.reprotect: the site that was left becomes the standby\n"
         "Stopped between two of them, or killed anywhere, the same command goes on. Until the\n"
-        "move, and after it, customers are served. A product whose plan fails stops there.\n"
+        "move, and after it, customers are served. A product whose plan fails stops there; one\n"
+        "that is refused after a plan that ended has failed (4), as something was changed.\n"
         "Steps that are stopped at, or left out, are those of move-home.",
         region_means="the region that the products come home to",
     )

@@ -94,6 +94,11 @@ class Troubled(Cloud):
         """Return what the three tables say."""
         return [dict(self.tables[region][ASSIGNMENT]) for region in (HERE, WITNESS, THERE)]
 
+    def promotions_unseen(self):
+        """Return how many promotions were asked for that RDS does not show yet."""
+        found = self.databases[NEW]
+        return 0 if found.source is None or found.status != "available" else len(self.promotions)
+
     def is_point_recorded(self):
         """Say whether the promotion may have been asked for."""
         return naming.recovery_point_key(PRODUCT, 2) in self.objects

@@ -159,10 +159,11 @@ def troubled(plan: Plan, trouble: Trouble, kill: Fault | None = None) -> Told:
             scene.cloud.fault = None
         over, before = scene.cloud.is_over(), scene.cloud.assignments()
         may_be_promoted = scene.cloud.is_point_recorded()  # then nothing is taken back any more
+        asked = scene.cloud.promotions_unseen()
         scene.cloud.trouble = trouble
         code = scene.run()
         told.codes.append(code)
-        told.wrong = _wrong_at_an_end(scene.cloud, code, before)
+        told.wrong = _wrong_at_an_end(scene.cloud, code, before, asked)
         if trouble.kind.harmless and trouble.fired and not over and code != RECOVERED:
             told.wrong = told.wrong or f"it should have been got over, and ended with {code}"
         taken_back = plan.is_taken_back and code == FAILED and not may_be_promoted
@@ -197,13 +198,13 @@ def _to_the_end(scene: Scene, told: Told) -> None:
     told.wrong = told.wrong or _wrong_in_the_end(scene)
 
 
-def _wrong_at_an_end(cloud: Troubled, code: object, before: object) -> str:
+def _wrong_at_an_end(cloud: Troubled, code: object, before: object, asked: int) -> str:
     """Say what an exit code promises and does not hold."""
     if code not in {RECOVERED, REFUSED, FAILED, STRANDED, DEVIATED}:
         return f"it ended with {code}"
     if code == REFUSED and cloud.assignments() != before:
         return "it was refused, and the assignment is another one"
-    if code == FAILED and cloud.promotions:
+    if code == FAILED and len(cloud.promotions) > asked:
         return f"it ended with {code}, and a database was promoted"
     return cloud.wrong_ever()
 

@@ -68,10 +68,12 @@ class TroubledJourney(Troubled, Journey):
         """Say what the product lacks that is home again."""
         home, away = self.home, OTHER[self.home]
         active, standby = (self.databases.get(f"{PRODUCT}-{site}-1") for site in (home, away))
+        if active is None or standby is None:
+            return f"a database is gone: {sorted(self.databases)}"
         replicas = {each.id: each.source for each in self.databases.values() if each.source}
         claims = {(PRODUCT, "primary"): 0.0, (PRODUCT, "dr"): float(home == "dr")}
         wanted = self.acknowledged[PRODUCT] - self.forgiven[PRODUCT]
-        rows = set(self.rows[active.id]["public.entries"]) if active else set()
+        rows = set(self.rows[active.id]["public.entries"])
         told = {(each["site"], each["claim"], each["alone"]) for each in self.assignments()}
         return self.differ() or said(
             {
@@ -92,14 +94,14 @@ class Trip:
 
     def __init__(self, home, way):
         self.home, self.way = home, way
+        self.cloud = TroubledJourney(home)
         plan = stories.Plan(
             name="trip",
-            cloud=lambda: TroubledJourney(home),
+            cloud=lambda: self.cloud,
             procedure=WAYS[way],
             is_taken_back=False,
         )
         self._scene = stories.Scene(plan)
-        self.cloud = self._scene.cloud
 
     def __enter__(self):
         self._scene.__enter__()
