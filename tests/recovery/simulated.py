@@ -19,9 +19,9 @@ from recovery.cloud import client, errors
 from recovery.cloud.databases import Database
 from recovery.cloud.hosts import Group
 from recovery.database import gate
-from recovery.database.errors import DatabaseReadOnlyError, DatabaseUnreachableError
+from recovery.database.errors import DatabaseDeniedError, DatabaseReadOnlyError
 from recovery.database.heartbeat import Heartbeat
-from recovery.database.postgres import Replication
+from recovery.database.postgres import CLOSED_WORDS, Replication
 from recovery.engine import lease
 from recovery.topology import Guard
 from recovery.verification import findings
@@ -496,7 +496,7 @@ class Cloud:
         """A session, which knows its region and whose it is, as the calls made through it do."""
         database, _, region = target.host.partition(".")
         if target.name != gate.MAINTENANCE and database in self.closed:
-            raise DatabaseUnreachableError(database, "is not accepting connections")
+            raise DatabaseDeniedError(database, CLOSED_WORDS)
         return SimpleNamespace(id=database, name=region, close=lambda: None)
 
 

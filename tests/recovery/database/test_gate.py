@@ -31,7 +31,7 @@ def test_a_closed_database_takes_no_session_and_has_none(maintenance, target, op
         assert gate.sessions(maintenance, target.name) == 0
         with pytest.raises(errors.DatabaseUnreachableError):
             inside.execute("insert into kept values (1)")
-    with pytest.raises(errors.DatabaseUnreachableError, match="not currently accepting"):
+    with pytest.raises(errors.DatabaseDeniedError, match=postgres.CLOSED_WORDS):
         postgres.connect(target, credentials())
 
 
