@@ -110,7 +110,7 @@ def _parsed(item: dict[str, Any]) -> Assignment:
         claim=bool(item["claim"]),
         settled=bool(item["settled"]),
         execution=str(item["execution"]),
-        alone=str(item.get("alone", "")),
+        alone=alone if isinstance(alone := item.get("alone"), str) else "",
         written_at=_moment(str(item.get("written_at"))),
     )
 

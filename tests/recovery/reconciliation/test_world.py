@@ -37,7 +37,7 @@ class Sides:
         facts = replace(made[0].topology, products=products)
         return self.cloud.run(lambda: world.look([replace(each, topology=facts) for each in made]))
 
-    def assign(self, site, epoch, *tables, settled=True, alone=False):
+    def assign(self, site, epoch, *tables, settled=True, alone=""):
         for table in tables or (HERE, WITNESS, THERE):
             self.cloud.tables[table][ITEM] |= {
                 "site": site,
@@ -98,7 +98,7 @@ def test_one_table_tells_nobody_who_is_active_unless_it_is_enough_alone(sides):
     sides.assign("dr", 2, HERE)
     with pytest.raises(RefusedError, match="no other agrees"):
         sides.look()
-    sides.assign("dr", 2, HERE, alone=True)
+    sides.assign("dr", 2, HERE, alone=HERE)
     assert sides.look().active == "dr"
 
 
