@@ -68,7 +68,8 @@ def main() -> int:
         mine, other = getattr(ours, what), getattr(theirs, what)
         show(f"{what}, Patroni", other)
         show(f"{what}, ours", mine)
-        print(f"{what}, ratio {statistics.median(mine) / statistics.median(other):.2f}")
+        if what != "after_lease":  # Patroni's may be none
+            print(f"{what}, ratio {statistics.median(mine) / statistics.median(other):.2f}")
     return 0
 
 
