@@ -103,12 +103,7 @@ def _waiting(
 
 
 def _bucket(region: str) -> str:
-    topology = discovery.find(region)
-    site = topology.site_in(region)
-    if site is None:
-        known = ", ".join(sorted(each.region for each in topology.sites.values()))
-        raise RefusedError(f"{region} is no site; the topology has {known}")
-    return site.bucket
+    return discovery.site_in(discovery.find(region), region).bucket
 
 
 def _show(

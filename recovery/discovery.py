@@ -27,7 +27,7 @@ from recovery.engine.errors import RefusedError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from recovery.topology import Topology
+    from recovery.topology import Site, Topology
 
 _ATTEMPTS = 3
 _PAUSE_SECONDS = 0.5
@@ -58,6 +58,15 @@ def find(region: str) -> Topology:
     found = _decoded(document, f"the topology in {region}")
     _remember(region, document)
     return found
+
+
+def site_in(found: Topology, region: str) -> Site:
+    """Return the site in the region; RefusedError where there is none."""
+    site = found.site_in(region)
+    if site is None:
+        known = ", ".join(sorted(each.region for each in found.sites.values()))
+        raise RefusedError(f"{region} is no site; the topology has {known}")
+    return site
 
 
 def _published(region: Region) -> bytes:

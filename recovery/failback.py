@@ -211,10 +211,7 @@ def _options() -> argparse.Namespace:
     made.add_argument(
         "--dry-run", action="store_true", help="print which plans are left; no change"
     )
-    cli.offer_controls(made)
-    options = made.parse_args()
-    options.controls = cli.controls_in(options, made)
-    return options
+    return cli.parsed(made)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,14 @@ from recovery.engine import cli
 from recovery.engine.plan import Step, checked
 from recovery.engine.progress import Progress
 from recovery.execution import Procedure, blank_takeover, outage_objective, outline, takeover_of
-from recovery.steps import capacity, check, promote, traffic
+from recovery.steps import capacity, check, promote
 from recovery.steps.case import Accepted
 from recovery.steps.takeover import Takeover
 
 
 def plan(going: Takeover) -> tuple[Step, ...]:
     """Return the steps that make the case's site the active one, in their order."""
-    case, epoch, guard = going.case, going.target.epoch, going.case.topology.guard
+    case, guard = going.case, going.case.topology.guard
     return (
         Step(name="check-standby", reads_only=True, act=going.check, done=going.is_checked),
         Step(name="assign-site", act=going.assign, done=lambda: going.is_assigned(settled=False)),
@@ -64,31 +64,7 @@ def plan(going: Takeover) -> tuple[Step, ...]:
             may_be_skipped=True,
             forecast=capacity.FORECAST,
         ),
-        Step(
-            name="shift-traffic",
-            act=lambda _: traffic.claim(case),
-            done=lambda: traffic.is_here(case),
-            forecast=traffic.FORECAST,
-        ),
-        Step(
-            name="verify-service",
-            act=going.verify,
-            done=going.is_verified,
-            restores=True,
-            may_be_skipped=True,
-        ),
-        Step(
-            name="snapshot-database",
-            act=lambda report: promote.begin_snapshot(case, epoch, report),
-            done=lambda: promote.is_snapshot_begun(case, epoch),
-            may_be_skipped=True,
-        ),
-        Step(
-            name="tell-people-again",
-            act=going.tell_end,
-            done=lambda: going.was_told("ended"),
-            may_be_skipped=True,
-        ),
+        *moving.handed_over(going),
         Step(name="settle-assignment", act=going.settle, done=going.is_settled),
     )
 
@@ -155,10 +131,7 @@ def _options() -> argparse.Namespace:
         metavar="TIME",
         help="when it began, as 2026-11-23T03:04:05Z (default: when it was last seen healthy)",
     )
-    cli.offer_controls(made)
-    options = made.parse_args()
-    options.controls = cli.controls_in(options, made)
-    return options
+    return cli.parsed(made)
 
 
 def _seconds(text: str) -> float:

@@ -10,11 +10,46 @@ from recovery import journalling, opening, summary
 from recovery.engine.errors import worst
 from recovery.engine.gates import Controls
 from recovery.engine.parallel import answers, at_once
+from recovery.engine.plan import Step
 from recovery.engine.progress import Progress
 from recovery.engine.terminal import Terminal
 from recovery.execution import G, Procedure, execute
+from recovery.steps import promote, traffic
 from recovery.steps.case import Case
 from recovery.steps.check import Assessment
+from recovery.steps.takeover import Takeover
+
+
+def handed_over(going: Takeover) -> tuple[Step, ...]:
+    """Return the steps of every move once hosts serve: to the customers, and to those on call."""
+    case, epoch = going.case, going.target.epoch
+    return (
+        Step(
+            name="shift-traffic",
+            act=lambda _: traffic.claim(case),
+            done=lambda: traffic.is_here(case),
+            forecast=traffic.FORECAST,
+        ),
+        Step(
+            name="verify-service",
+            act=going.verify,
+            done=going.is_verified,
+            restores=True,
+            may_be_skipped=True,
+        ),
+        Step(
+            name="snapshot-database",
+            act=lambda report: promote.begin_snapshot(case, epoch, report),
+            done=lambda: promote.is_snapshot_begun(case, epoch),
+            may_be_skipped=True,
+        ),
+        Step(
+            name="tell-people-again",
+            act=going.tell_end,
+            done=lambda: going.was_told("ended"),
+            may_be_skipped=True,
+        ),
+    )
 
 
 def execution_id(verb: str) -> str:

@@ -27,10 +27,7 @@ def cases(
     here = Region(region)
     topology = discovery.find(region)
     operator = identity.caller(here)
-    site = topology.site_in(region)
-    if site is None:
-        known = ", ".join(sorted(each.region for each in topology.sites.values()))
-        raise RefusedError(f"{region} is no site; the topology has {known}")
+    site = discovery.site_in(topology, region)
     peer = topology.peer_of(site.name)
     return tuple(
         Case(

@@ -12,7 +12,6 @@ from datetime import timedelta
 
 from recovery import discovery, moving, opening, summary
 from recovery.engine import cli
-from recovery.engine.errors import RefusedError
 from recovery.engine.plan import Step, checked
 from recovery.engine.progress import Progress
 from recovery.execution import Procedure, outline
@@ -84,11 +83,7 @@ def assess(going: Reprotection) -> Assessment:
 def active_region(region: str) -> str:
     """Return the other site's region, where the lease, the journal and the ledger belong."""
     topology = discovery.find(region)
-    site = topology.site_in(region)
-    if site is None:
-        known = ", ".join(sorted(each.region for each in topology.sites.values()))
-        raise RefusedError(f"{region} is no site; the topology has {known}")
-    return topology.peer_of(site.name).region
+    return topology.peer_of(discovery.site_in(topology, region).name).region
 
 
 def _options() -> argparse.Namespace:
@@ -103,10 +98,7 @@ def _options() -> argparse.Namespace:
     made.add_argument(
         "--dry-run", action="store_true", help="print every check and step as seen now; no change"
     )
-    cli.offer_controls(made)
-    options = made.parse_args()
-    options.controls = cli.controls_in(options, made)
-    return options
+    return cli.parsed(made)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from recovery.execution import (
     outline,
     takeover_of,
 )
-from recovery.steps import capacity, old_site, promote, traffic, way_back
+from recovery.steps import capacity, old_site, promote, way_back
 from recovery.steps.case import Case
 from recovery.steps.check_sites import Judge
 from recovery.steps.switch import Switch
@@ -108,7 +108,7 @@ def _closed(switch: Switch) -> tuple[Step, ...]:
 
 def _served(switch: Switch) -> tuple[Step, ...]:
     """Return the steps from the first customer at the new site on."""
-    going, case = switch.going, switch.case
+    going = switch.going
     return (
         Step(
             name="scale-out",
@@ -117,31 +117,7 @@ def _served(switch: Switch) -> tuple[Step, ...]:
             may_be_skipped=True,
             forecast=capacity.FORECAST,
         ),
-        Step(
-            name="shift-traffic",
-            act=lambda _: traffic.claim(case),
-            done=lambda: traffic.is_here(case),
-            forecast=traffic.FORECAST,
-        ),
-        Step(
-            name="verify-service",
-            act=going.verify,
-            done=going.is_verified,
-            restores=True,
-            may_be_skipped=True,
-        ),
-        Step(
-            name="snapshot-database",
-            act=lambda report: promote.begin_snapshot(case, going.target.epoch, report),
-            done=lambda: promote.is_snapshot_begun(case, going.target.epoch),
-            may_be_skipped=True,
-        ),
-        Step(
-            name="tell-people-again",
-            act=going.tell_end,
-            done=lambda: going.was_told("ended"),
-            may_be_skipped=True,
-        ),
+        *moving.handed_over(going),
         Step(
             name="scale-in-peer",
             act=switch.scale_in,
@@ -190,10 +166,7 @@ def _options() -> argparse.Namespace:
     made.add_argument(
         "--dry-run", action="store_true", help="print every check and step as seen now; no change"
     )
-    cli.offer_controls(made)
-    options = made.parse_args()
-    options.controls = cli.controls_in(options, made)
-    return options
+    return cli.parsed(made)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 AVAILABLE = "available"
 BACKING_UP = "backing-up"
+BUSY = "InvalidDBInstanceState"
+"""RDS's code while another change of the instance is under way (its API reference)."""
 FAILED = "failed"
 """RDS could not do it, and will not by itself (Amazon RDS User Guide, DB instance status)."""
 PASSING = frozenset(

@@ -68,7 +68,7 @@ def parser(verb: str, description: str, *, region_means: str) -> argparse.Argume
     return made
 
 
-def offer_controls(made: argparse.ArgumentParser) -> None:
+def _offer_controls(made: argparse.ArgumentParser) -> None:
     """Add the options by which an operator stops a plan, or leaves steps out."""
     made.epilog = f"{CONTROLS}\n{made.epilog}"
     made.add_argument(
@@ -102,8 +102,16 @@ def offer_controls(made: argparse.ArgumentParser) -> None:
     )
 
 
-def controls_in(options: argparse.Namespace, made: argparse.ArgumentParser) -> Controls:
-    """Return what the options of `offer_controls` say; end as wrong usage where they do not fit."""
+def parsed(made: argparse.ArgumentParser) -> argparse.Namespace:
+    """Offer the controls and parse the command line; `controls` holds what it asks of the plan."""
+    _offer_controls(made)
+    options = made.parse_args()
+    options.controls = _controls_in(options, made)
+    return options
+
+
+def _controls_in(options: argparse.Namespace, made: argparse.ArgumentParser) -> Controls:
+    """Return what those options say; end as wrong usage where they do not fit."""
     skips, reasons = options.skip, options.because
     if len(skips) != len(reasons):
         made.error(

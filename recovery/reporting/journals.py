@@ -69,11 +69,7 @@ class Bucket:
 
     def __init__(self, region: str) -> None:
         """Find the bucket by the topology. RefusedError where the region is no site."""
-        topology = discovery.find(region)
-        site = topology.site_in(region)
-        if site is None:
-            known = ", ".join(sorted(each.region for each in topology.sites.values()))
-            raise RefusedError(f"{region} is no site; the topology has {known}")
+        site = discovery.site_in(discovery.find(region), region)
         self._region, self._bucket = Region(region), site.bucket
         self.place = f"the bucket of {region} (s3://{site.bucket}/{naming.JOURNALS})"
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from recovery import assign, assignment, naming
+from recovery import assign, naming
 from recovery.assignment import Assignment
 from recovery.cloud import metrics
 from recovery.cloud.client import Region
 from recovery.engine.errors import OutsideError, StepFailedError
 from recovery.engine.plan import Report, Seen
-from recovery.steps import traffic
+from recovery.steps import old_site, traffic
 from recovery.steps.case import Case
 from recovery.steps.waiting import watch
 
@@ -66,7 +66,7 @@ def arm(case: Case, target: Assignment, report: Report) -> None:
             f"guard publishes {naming.CLAIM_METRIC} in {case.peer.region}"
         )
     wanted = is_needed(case.site.name)
-    _write(case, target, claim=wanted)
+    old_site.write(case, replace(target, claim=wanted))
     heard_at = time.monotonic() + case.topology.guard.ttl_seconds
 
     def armed() -> Seen:
@@ -79,7 +79,7 @@ def arm(case: Case, target: Assignment, report: Report) -> None:
         raise StepFailedError(f"{is_armed(case, target).text} after {PATIENCE_SECONDS:.0f} s")
     seen = traffic.is_here(case)
     if not seen.holds:
-        _write(case, target, claim=True)
+        old_site.write(case, replace(target, claim=True))
         traffic.claim(case)
         raise StepFailedError(f"without a claim {seen.text}; it was claimed back, run again")
 
@@ -103,14 +103,3 @@ def _told(case: Case, target: Assignment) -> dict[str, Assignment]:
         if answer is not None and (answer.site, answer.epoch) == (target.site, target.epoch):
             told[region] = answer
     return told
-
-
-def _write(case: Case, target: Assignment, *, claim: bool) -> None:
-    wanted = replace(target, claim=claim)
-    witness = case.topology.witness
-    for region, table in (
-        (case.here, case.site.control_table),
-        (case.witness, witness.control_table),
-        (case.turned.here, case.peer.control_table),
-    ):
-        assignment.write(region, table, case.product.name, wanted)

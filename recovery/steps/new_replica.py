@@ -11,7 +11,7 @@ from recovery.engine.errors import RefusedError, StepFailedError
 from recovery.engine.plan import Report, Seen
 from recovery.steps import reach
 from recovery.steps.case import Case
-from recovery.steps.old_database import BUSY, look
+from recovery.steps.old_database import look
 from recovery.steps.reach import Unseen
 from recovery.steps.waiting import watch
 
@@ -84,7 +84,7 @@ def _create(case: Case, epoch: int) -> None:
     except ConflictError:
         return  # it is there already: asked for before, or the old name is not free yet
     except RejectedError as error:
-        if error.code != BUSY:
+        if error.code != databases.BUSY:
             raise RefusedError(f"RDS made no replica: {error}") from error
 
 
@@ -92,5 +92,5 @@ def _unless_busy_keep_backups(case: Case) -> None:
     try:
         databases.keep_backups(case.turned.here, case.peer_deployment.database, RETENTION_DAYS)
     except RejectedError as error:
-        if error.code != BUSY:
+        if error.code != databases.BUSY:
             raise

@@ -22,8 +22,6 @@ from recovery.steps.waiting import watch
 
 SNAPSHOT_SECONDS = 2 * 3600.0
 RENAME_SECONDS = 3600.0
-BUSY = "InvalidDBInstanceState"
-"""RDS's code while another change of the instance is under way (its API reference)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +83,7 @@ def keep(case: Case, epoch: int, report: Report) -> None:
         except ConflictError:
             return True
         except RejectedError as error:
-            if error.code != BUSY:
+            if error.code != databases.BUSY:
                 raise
             return None
         return True
@@ -148,5 +146,5 @@ def _try(ask: Callable[[], None]) -> None:
     try:
         ask()
     except RejectedError as error:
-        if error.code != BUSY:
+        if error.code != databases.BUSY:
             raise

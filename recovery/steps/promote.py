@@ -18,8 +18,6 @@ from recovery.steps.reach import Unseen, ask, connection, described
 FORECAST = timedelta(minutes=5)
 """Amazon RDS User Guide, "Promoting a read replica": several minutes or longer, by the size of the
 database, and a reboot. Four minutes and one are taken."""
-_BUSY = "InvalidDBInstanceState"
-"""RDS's code while another change of the instance is under way (its API reference)."""
 _SNAPSHOT_SECONDS = 600.0
 _OPENING_SECONDS = 10.0
 
@@ -75,7 +73,7 @@ def _asked(case: Case, report: Report) -> bool | None:
     try:
         databases.promote(case.here, database.id, case.deployment.backup_retention_days)
     except RejectedError as error:
-        if error.code != _BUSY:
+        if error.code != databases.BUSY:
             raise RefusedError(f"RDS refused the promotion: {error}") from error
         report.say(f"RDS is not ready to promote: {error}")
         return None
@@ -142,7 +140,7 @@ def begin_snapshot(case: Case, epoch: int, report: Report) -> None:
         except ConflictError:
             return True
         except RejectedError as error:
-            if error.code != _BUSY:
+            if error.code != databases.BUSY:
                 raise
             return None
         return True
